@@ -1,0 +1,96 @@
+//! Where the time comes from. Only this file looks at the clocks of the machine.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::domain::time::Timestamp;
+
+/// The time, as an argument: what the program is given in place of looking at a clock.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The wall clock, in milliseconds since 1970. It may move backwards.
+    fn now(&self) -> Timestamp;
+
+    /// A clock that never moves backwards, in milliseconds since some unknown instant. Leases and
+    /// rate limits are measured with it.
+    fn monotonic_ms(&self) -> i64;
+}
+
+/// The clocks of the machine.
+#[derive(Debug)]
+pub struct SystemClock {
+    started: std::time::Instant,
+}
+
+impl SystemClock {
+    /// The clocks of the machine, from now on.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
+    pub fn new() -> Self {
+        Self {
+            started: std::time::Instant::now(),
+        }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn monotonic_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// A clock that a test moves by hand.
+#[derive(Debug)]
+pub struct ManualClock {
+    wall_ms: AtomicI64,
+    monotonic_ms: AtomicI64,
+}
+
+impl ManualClock {
+    /// A clock that stands at `now` until it is moved.
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            wall_ms: AtomicI64::new(now.millis()),
+            monotonic_ms: AtomicI64::new(0),
+        }
+    }
+
+    /// Moves both clocks forward.
+    pub fn advance_ms(&self, by_ms: i64) {
+        self.wall_ms.fetch_add(by_ms, Ordering::SeqCst);
+        self.monotonic_ms.fetch_add(by_ms.max(0), Ordering::SeqCst);
+    }
+
+    /// Moves the wall clock alone, backwards too, as an administrator or NTP would.
+    pub fn set_wall(&self, now: Timestamp) {
+        self.wall_ms.store(now.millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.wall_ms.load(Ordering::SeqCst))
+    }
+
+    fn monotonic_ms(&self) -> i64 {
+        self.monotonic_ms.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,165 @@
+//! Identifiers: a prefix that names the kind, and 26 characters that sort by time.
+//!
+//! The 26 characters are 48 bits of milliseconds and 80 random bits in Crockford's base 32, lower
+//! case (the layout of a ULID). Ids are names, never secrets.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Timestamp;
+use crate::entropy::{Entropy, NoEntropy};
+
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// Characters of an id behind its prefix.
+pub const SUFFIX_LEN: usize = 26;
+
+/// A text that is not an id of the kind that was wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a well-formed {kind} id")]
+pub struct IdError {
+    /// What was wanted, as people call it.
+    pub kind: &'static str,
+}
+
+fn suffix(now: Timestamp, entropy: &dyn Entropy) -> Result<String, NoEntropy> {
+    let millis = u128::from(u64::try_from(now.millis()).unwrap_or(0) & 0xffff_ffff_ffff);
+    let mut random = [0_u8; 16];
+    if let Some(tail) = random.get_mut(6..) {
+        entropy.fill(tail)?;
+    }
+    let value = (millis << 80) | u128::from_be_bytes(random);
+    let mut text = String::with_capacity(SUFFIX_LEN);
+    for place in (0..SUFFIX_LEN).rev() {
+        let digit = usize::try_from((value >> (place * 5)) & 31).unwrap_or(0);
+        text.push(char::from(ALPHABET.get(digit).copied().unwrap_or(b'0')));
+    }
+    Ok(text)
+}
+
+fn is_suffix(text: &str) -> bool {
+    text.len() == SUFFIX_LEN && text.bytes().all(|byte| ALPHABET.contains(&byte))
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// What such an id begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new id.
+            ///
+            /// # Errors
+            /// [`NoEntropy`].
+            pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
+                Ok(Self(format!("{}{}", $prefix, suffix(now, entropy)?)))
+            }
+
+            /// Reads an id.
+            ///
+            /// # Errors
+            /// [`IdError`] when the text is not one of this kind.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                match text.strip_prefix($prefix) {
+                    Some(rest) if is_suffix(rest) => Ok(Self(text.to_owned())),
+                    _ => Err(IdError { kind: $kind }),
+                }
+            }
+
+            /// The whole id.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+    };
+}
+
+id!(
+    /// An account; `user` on the wire.
+    AccountId, "usr_", "user"
+);
+id!(
+    /// An API key; `token` on the wire. It is the `client_id` of the sessions that it mints.
+    KeyId, "key_", "token"
+);
+id!(
+    /// A session; the `jti` of its token.
+    SessionId, "ses_", "session"
+);
+id!(
+    /// An entry of the ledger.
+    AuditId, "aud_", "audit"
+);
+id!(
+    /// One request, as logs, errors and the ledger name it.
+    RequestId, "req_", "request"
+);
+id!(
+    /// A conversation that a profile makes for a new session.
+    ConversationId, "cnv_", "conversation"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::SeededEntropy;
+
+    #[test]
+    fn ids_sort_by_time_and_survive_a_round_trip() {
+        let entropy = SeededEntropy::new(1);
+        let early = SessionId::new(Timestamp::from_millis(1_000), &entropy).unwrap();
+        let late = SessionId::new(Timestamp::from_millis(1_001), &entropy).unwrap();
+
+        assert!(early < late);
+        assert_eq!(SessionId::parse(early.as_str()), Ok(early));
+    }
+
+    #[test]
+    fn what_is_not_an_id_of_the_kind_is_refused() {
+        let id = AccountId::new(Timestamp::from_millis(5), &SeededEntropy::new(2)).unwrap();
+        let long = format!("{id}0");
+        let upper = id.as_str().to_uppercase();
+        let short = "usr_0000";
+        for text in [
+            "",
+            "usr_",
+            long.as_str(),
+            upper.as_str(),
+            short,
+            "usr_0000000000000000000000000*",
+        ] {
+            assert!(AccountId::parse(text).is_err(), "{text}");
+        }
+        assert!(KeyId::parse(id.as_str()).is_err());
+    }
+}

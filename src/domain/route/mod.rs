@@ -1,0 +1,1 @@
+//! The route language (DESIGN.md §5) and exact containment (§6).

@@ -1,0 +1,9 @@
+//! hallpass turns long-lived API keys into short-lived signed JWT sessions, and lets a parent
+//! account act as its children.
+//!
+//! `docs/ARCHITECTURE.md` is the map. `cli`, `http` → `app` → `store`, `token` → `domain`;
+//! `verifier` → `token` → `domain`. Nothing points back.
+
+pub mod clock;
+pub mod domain;
+pub mod entropy;
