@@ -1,0 +1,336 @@
+//! Liveness of tokens: one question, asked in the same way at every door (DESIGN.md §9).
+//!
+//! A token carries `lin`, the revocation tags of all that it descends from, and `rev`, the position
+//! of the change log as of which it was minted. It is dead if and only if the log has an entry with
+//! one of its tags at a position above its `rev`. No clock, no walk, no session row.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::entropy::{Entropy, NoEntropy};
+
+/// What is ended by one entry of the log: a key, a line of keys, a family of sessions, an account
+/// with all below it, or a right to impersonate. 64 random bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(u64);
+
+impl Tag {
+    /// A new tag.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn new(entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
+        Ok(Self(u64::from_be_bytes(entropy.bytes()?)))
+    }
+
+    /// As the database holds it: the same 64 bits as a signed number.
+    pub const fn to_i64(self) -> i64 {
+        self.0.cast_signed()
+    }
+
+    /// Reads what [`Self::to_i64`] gives.
+    pub const fn from_i64(number: i64) -> Self {
+        Self(number.cast_unsigned())
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tag({:016x})", self.0)
+    }
+}
+
+/// A place in the change log: `greatest(last + 1, microseconds since 1970)`, in commit order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(i64);
+
+impl Position {
+    /// From the database.
+    pub const fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// For the database.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+/// Which log: a restored database gets a new one, and every token of the old one is dead.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LogId(u64);
+
+impl LogId {
+    /// A new log.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn new(entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
+        Ok(Self(u64::from_be_bytes(entropy.bytes()?)))
+    }
+
+    /// For the database.
+    pub const fn to_i64(self) -> i64 {
+        self.0.cast_signed()
+    }
+
+    /// From the database.
+    pub const fn from_i64(number: i64) -> Self {
+        Self(number.cast_unsigned())
+    }
+}
+
+impl fmt::Debug for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogId({:016x})", self.0)
+    }
+}
+
+/// As of which log and position something was read: the claim `rev`, `<log>.<position>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rev {
+    /// The log.
+    pub log: LogId,
+    /// The lowest position as of which anything that the mint relied on was read.
+    pub position: Position,
+}
+
+/// A claim that is not a list of tags or not a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("malformed revocation claim")]
+pub struct BadLivenessClaim;
+
+impl Rev {
+    /// The claim.
+    pub fn encode(self) -> String {
+        format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(self.log.0.to_be_bytes()),
+            self.position.0
+        )
+    }
+
+    /// Reads the claim.
+    ///
+    /// # Errors
+    /// [`BadLivenessClaim`] unless it is exactly what [`Self::encode`] writes.
+    pub fn decode(text: &str) -> Result<Self, BadLivenessClaim> {
+        let (log, position) = text.split_once('.').ok_or(BadLivenessClaim)?;
+        let log = URL_SAFE_NO_PAD.decode(log).map_err(|_| BadLivenessClaim)?;
+        let log = LogId(u64::from_be_bytes(
+            log.try_into().map_err(|_| BadLivenessClaim)?,
+        ));
+        let position = Position(position.parse().map_err(|_| BadLivenessClaim)?);
+        let rev = Self { log, position };
+        if rev.encode() == text {
+            Ok(rev)
+        } else {
+            Err(BadLivenessClaim)
+        }
+    }
+
+    /// The lower of two, for what relied on both. Different logs cannot be compared.
+    pub fn min(self, other: Self) -> Option<Self> {
+        (self.log == other.log).then(|| Self {
+            log: self.log,
+            position: self.position.min(other.position),
+        })
+    }
+}
+
+/// The tags of a token, each once, in the order in which they were added: the claim `lin`, eight
+/// bytes a tag in base64url.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tags(Vec<Tag>);
+
+impl Tags {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a tag unless it is there.
+    pub fn add(&mut self, tag: Tag) {
+        if !self.0.contains(&tag) {
+            self.0.push(tag);
+        }
+    }
+
+    /// Adds all of another.
+    pub fn add_all(&mut self, other: &Self) {
+        for tag in &other.0 {
+            self.add(*tag);
+        }
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = Tag> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// The claim.
+    pub fn encode(&self) -> String {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|tag| tag.0.to_be_bytes()).collect();
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads the claim. A token without a tag could never be ended, so it is refused.
+    ///
+    /// # Errors
+    /// [`BadLivenessClaim`].
+    pub fn decode(text: &str) -> Result<Self, BadLivenessClaim> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadLivenessClaim)?;
+        let (chunks, rest) = bytes.as_chunks::<8>();
+        if chunks.is_empty() || !rest.is_empty() {
+            return Err(BadLivenessClaim);
+        }
+        Ok(Self(
+            chunks
+                .iter()
+                .map(|chunk| Tag(u64::from_be_bytes(*chunk)))
+                .collect(),
+        ))
+    }
+}
+
+/// What is known of the change log: for each tag the last position at which it was ended.
+#[derive(Debug, Clone)]
+pub struct EndedTags {
+    log: LogId,
+    confirmed: Position,
+    ended: HashMap<Tag, Position>,
+}
+
+/// Why a token is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dead {
+    /// One of its tags was ended after it was minted.
+    Ended,
+    /// It was minted under another log, or as of a position that this log has not reached.
+    OtherLog,
+}
+
+impl EndedTags {
+    /// Nothing is ended in this log up to `confirmed` but what is added next.
+    pub fn new(log: LogId, confirmed: Position) -> Self {
+        Self {
+            log,
+            confirmed,
+            ended: HashMap::new(),
+        }
+    }
+
+    /// The log, and up to where it is known.
+    pub const fn known(&self) -> Rev {
+        Rev {
+            log: self.log,
+            position: self.confirmed,
+        }
+    }
+
+    /// Takes in one entry of the log.
+    pub fn end(&mut self, tag: Tag, at: Position) {
+        let last = self.ended.entry(tag).or_insert(at);
+        *last = (*last).max(at);
+    }
+
+    /// All up to here was taken in.
+    pub fn confirm(&mut self, up_to: Position) {
+        self.confirmed = self.confirmed.max(up_to);
+    }
+
+    /// Forgets entries up to here: every token that was minted before them has expired.
+    pub fn forget(&mut self, up_to: Position) {
+        self.ended.retain(|_, at| *at > up_to);
+    }
+
+    /// The one question.
+    ///
+    /// # Errors
+    /// [`Dead`], with the reason.
+    pub fn check(&self, tags: &Tags, rev: Rev) -> Result<(), Dead> {
+        if rev.log != self.log {
+            return Err(Dead::OtherLog);
+        }
+        for tag in &tags.0 {
+            if self.ended.get(tag).is_some_and(|at| *at > rev.position) {
+                return Err(Dead::Ended);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::SeededEntropy;
+
+    fn tag(seed: u64) -> Tag {
+        Tag::new(&SeededEntropy::new(seed)).unwrap()
+    }
+
+    #[test]
+    fn a_token_dies_by_any_of_its_tags_ended_after_its_mint_and_by_nothing_else() {
+        let log = LogId::new(&SeededEntropy::new(9)).unwrap();
+        let mut tags = Tags::new();
+        tags.add(tag(1));
+        tags.add(tag(2));
+        let mut ended = EndedTags::new(log, Position::new(100));
+        ended.end(tag(2), Position::new(50));
+        ended.end(tag(3), Position::new(90));
+
+        let at = |position| Rev {
+            log,
+            position: Position::new(position),
+        };
+        assert_eq!(ended.check(&tags, at(49)), Err(Dead::Ended));
+        assert_eq!(ended.check(&tags, at(50)), Ok(()));
+        assert_eq!(ended.check(&tags, at(51)), Ok(()));
+        ended.end(tag(2), Position::new(40));
+        assert_eq!(
+            ended.check(&tags, at(49)),
+            Err(Dead::Ended),
+            "an older entry undoes nothing"
+        );
+        let other = LogId::new(&SeededEntropy::new(10)).unwrap();
+        let foreign = Rev {
+            log: other,
+            position: Position::new(99),
+        };
+        assert_eq!(ended.check(&tags, foreign), Err(Dead::OtherLog));
+    }
+
+    #[test]
+    fn the_claims_survive_a_round_trip_and_nothing_else_is_read() {
+        let log = LogId::new(&SeededEntropy::new(9)).unwrap();
+        let rev = Rev {
+            log,
+            position: Position::new(1_764_000_000_000_000),
+        };
+        let mut tags = Tags::new();
+        tags.add(tag(1));
+        tags.add(tag(2));
+        tags.add(tag(1));
+
+        assert_eq!(Rev::decode(&rev.encode()), Ok(rev));
+        assert_eq!(Tags::decode(&tags.encode()).unwrap().iter().count(), 2);
+        for text in ["", "AAAA", "AAAAAAAAAAA=", "AAAAAAAAAAAA", "!!!!!!!!!!!"] {
+            assert!(Tags::decode(text).is_err(), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "AAAAAAAAAAA",
+            "AAAAAAAAAAA.",
+            "AAAAAAAAAAA.+1",
+            "AAAAAAAAAAA.01",
+            "AA.1",
+        ] {
+            assert!(Rev::decode(text).is_err(), "{text}");
+        }
+    }
+}
