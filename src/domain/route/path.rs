@@ -378,10 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_programs_read_differently_is_refused() {
-        let delimiter = |character| E::EncodedDelimiter { character };
-        let needless = |character| E::NeedlessEncoding { character };
-        let illegal = |character| E::IllegalCharacter { character };
+    fn targets_and_segments_that_programs_read_differently_are_refused() {
         for (target, error) in [
             // Not a path.
             ("", E::NotAPath),
@@ -420,6 +417,17 @@ mod tests {
             ("/v1/bot/../", E::DotSegment),
             ("/v1/bot/../key/create", E::DotSegment),
             ("/v1/../v1/bot", E::DotSegment),
+        ] {
+            assert_eq!(parse(target), Err(error), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn encodings_and_characters_that_programs_read_differently_are_refused() {
+        let delimiter = |character| E::EncodedDelimiter { character };
+        let needless = |character| E::NeedlessEncoding { character };
+        let illegal = |character| E::IllegalCharacter { character };
+        for (target, error) in [
             // Encodings.
             ("/v1/%2e%2e/key", needless('.')),
             ("/v1/.%2E/key", needless('.')),
