@@ -86,7 +86,16 @@ pub(super) fn covers_one(
     wanted: &RoutePattern,
     work: &mut Work,
 ) -> Result<bool, TooMuchWork> {
-    if !ceiling.methods().covers(wanted.methods()) || !may_cover(ceiling, wanted) {
+    Ok(ceiling.methods().covers(wanted.methods()) && covers_paths(ceiling, wanted, work)?)
+}
+
+/// Whether one pattern alone lies within another, methods aside.
+pub(super) fn covers_paths(
+    ceiling: &RoutePattern,
+    wanted: &RoutePattern,
+    work: &mut Work,
+) -> Result<bool, TooMuchWork> {
+    if !may_cover(ceiling, wanted) {
         return Ok(false);
     }
     let found = Prover::new(std::slice::from_ref(ceiling)).search(wanted, 1, usize::MAX, work)?;
@@ -128,7 +137,7 @@ impl Work {
         Self { left }
     }
 
-    fn spend(&mut self, words: usize) -> Result<(), TooMuchWork> {
+    pub(super) fn spend(&mut self, words: usize) -> Result<(), TooMuchWork> {
         // A set without patterns has no words, and looking at it is work all the same.
         let words = u64::try_from(words.max(1)).unwrap_or(u64::MAX);
         self.left = self.left.checked_sub(words).ok_or(TooMuchWork)?;

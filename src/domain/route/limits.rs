@@ -34,5 +34,6 @@ pub const COVER_WORK_MAX: u64 = 1 << 22;
 /// being compared with something else.
 pub const SET_WORK_MAX: u64 = 1 << 20;
 
-/// Patterns that an intersection may hold before it is brought into its canonical form.
-pub const INTERSECTION_PATTERNS_MAX: usize = 1024;
+/// Work that an intersection may cost, in pieces of patterns that are written, before its outcome
+/// is brought into canonical form. It bounds the memory, too: some megabytes.
+pub const INTERSECTION_WORK_MAX: u64 = 1 << 18;

@@ -107,6 +107,17 @@ impl Methods {
         }
     }
 
+    /// The methods that both mean; `None` when there are none.
+    pub(super) fn intersection(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Any, methods) | (methods, Self::Any) => Some(methods),
+            (Self::Only(left), Self::Only(right)) => {
+                let both = MethodSet(left.0 & right.0);
+                (both.0 != 0).then_some(Self::Only(both))
+            }
+        }
+    }
+
     /// Whether every method of `other` is one of these.
     pub(super) fn covers(self, other: Self) -> bool {
         match (self, other) {
@@ -114,6 +125,22 @@ impl Methods {
             (Self::Only(_), Self::Any) => false,
             (Self::Only(left), Self::Only(right)) => right.0 & !left.0 == 0,
         }
+    }
+}
+
+impl fmt::Display for Methods {
+    /// As a pattern begins: `GET,HEAD ` with the space, or nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Only(set) = self else {
+            return Ok(());
+        };
+        for (place, method) in set.iter().enumerate() {
+            if place > 0 {
+                f.write_str(",")?;
+            }
+            f.write_str(method.as_str())?;
+        }
+        f.write_str(" ")
     }
 }
 

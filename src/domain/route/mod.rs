@@ -7,6 +7,7 @@
 
 mod automaton;
 mod cover;
+mod intersection;
 pub mod limits;
 mod matcher;
 mod method;
@@ -15,11 +16,14 @@ mod path;
 mod pattern;
 mod set;
 mod syntax;
+mod template;
 
 pub use cover::{NotCovered, covers};
+pub use intersection::Intersected;
 pub use method::{Method, MethodSet, Methods};
 pub use mount::{Mount, MountError};
 pub use path::{PathError, RequestPath, TrailingSlash};
 pub use pattern::RoutePattern;
 pub use set::{RouteSet, RouteSetError};
 pub use syntax::RoutePatternError;
+pub use template::{FillError, PlaceholderValue, PlaceholderValueError, RouteTemplate};

@@ -337,3 +337,239 @@ fn hex(digit: Option<u8>) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PathError as E;
+    use super::*;
+
+    fn parse(target: impl AsRef<[u8]>) -> Result<String, PathError> {
+        RequestPath::parse(target, &Mount::default(), TrailingSlash::Equal)
+            .map(|path| path.as_str().to_owned())
+    }
+
+    #[test]
+    fn plain_paths_are_split_and_decoded() {
+        for (target, segments) in [
+            ("/v1/bot", "bot"),
+            ("/v1/bot/", "bot"),
+            ("/v1/bot/b1/fetch", "bot/b1/fetch"),
+            ("/v1/bot?a=/../b&c=%00%2f;d\\", "bot"),
+            ("/v1/bot/?", "bot"),
+            ("/v1/bot?x?y", "bot"),
+            ("/v1/v1/bot", "v1/bot"),
+            ("/v1/...", "..."),
+            ("/v1/.well-known", ".well-known"),
+            ("/v1/*/**", "*/**"),
+            (
+                "/v1/a-b.c_d~e!f$g&h'i(j)k*l+m,n=o:p@q",
+                "a-b.c_d~e!f$g&h'i(j)k*l+m,n=o:p@q",
+            ),
+            ("/v1/a%20b", "a b"),
+            ("/v1/me%40example.com", "me@example.com"),
+            ("/v1/%7B%7d%5B%5d%3C%3e%22%5E%60%7C", "{}[]<>\"^`|"),
+            ("/v1/caf%C3%A9", "caf\u{e9}"),
+            ("/v1/caf%c3%a9/cafe%CC%81", "caf\u{e9}/cafe\u{301}"),
+            ("/v1/%F0%9F%A4%96", "\u{1f916}"),
+            ("/v1/%EF%BB%BFa", "\u{feff}a"),
+        ] {
+            assert_eq!(parse(target).as_deref(), Ok(segments), "{target}");
+        }
+    }
+
+    #[test]
+    fn targets_and_segments_that_programs_read_differently_are_refused() {
+        for (target, error) in [
+            // Not a path.
+            ("", E::NotAPath),
+            ("*", E::NotAPath),
+            ("v1/bot", E::NotAPath),
+            ("?/v1/bot", E::NotAPath),
+            ("http://example.com/v1/bot", E::NotAPath),
+            ("example.com:443", E::NotAPath),
+            (" /v1/bot", E::NotAPath),
+            // Outside the mount, or nothing behind it.
+            ("/", E::OutsideMount),
+            ("/bot", E::OutsideMount),
+            ("/V1/bot", E::OutsideMount),
+            ("/v1bot", E::OutsideMount),
+            ("/v2/bot", E::OutsideMount),
+            ("//v1/bot", E::OutsideMount),
+            ("//example.com/v1/bot", E::OutsideMount),
+            ("/./v1/bot", E::OutsideMount),
+            ("/x/../v1/bot", E::OutsideMount),
+            ("/%761/bot", E::OutsideMount),
+            ("/v1%2Fbot", E::OutsideMount),
+            ("/v1;x/bot", E::OutsideMount),
+            ("/api/v1/bot", E::OutsideMount),
+            ("/v1", E::NoSegment),
+            ("/v1/", E::NoSegment),
+            ("/v1?bot", E::NoSegment),
+            ("/v1/?bot", E::NoSegment),
+            // Segments.
+            ("/v1//", E::EmptySegment),
+            ("/v1//bot", E::EmptySegment),
+            ("/v1/bot//", E::EmptySegment),
+            ("/v1/bot//a", E::EmptySegment),
+            ("/v1/.", E::DotSegment),
+            ("/v1/./bot", E::DotSegment),
+            ("/v1/bot/..", E::DotSegment),
+            ("/v1/bot/../", E::DotSegment),
+            ("/v1/bot/../key/create", E::DotSegment),
+            ("/v1/../v1/bot", E::DotSegment),
+        ] {
+            assert_eq!(parse(target), Err(error), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn encodings_and_characters_that_programs_read_differently_are_refused() {
+        let delimiter = |character| E::EncodedDelimiter { character };
+        let needless = |character| E::NeedlessEncoding { character };
+        let illegal = |character| E::IllegalCharacter { character };
+        for (target, error) in [
+            // Encodings.
+            ("/v1/%2e%2e/key", needless('.')),
+            ("/v1/.%2E/key", needless('.')),
+            ("/v1/bot%2Fa", delimiter('/')),
+            ("/v1/..%2fkey", delimiter('/')),
+            ("/v1/bot%5Ca", delimiter('\\')),
+            ("/v1/%252e%252e/key", delimiter('%')),
+            ("/v1/bot%3Fa", delimiter('?')),
+            ("/v1/bot%23a", delimiter('#')),
+            ("/v1/bot%3Ba", delimiter(';')),
+            ("/v1/%61", needless('a')),
+            ("/v1/%5A", needless('Z')),
+            ("/v1/%30", needless('0')),
+            ("/v1/%2D", needless('-')),
+            ("/v1/%5f", needless('_')),
+            ("/v1/%7E", needless('~')),
+            ("/v1/bot%00", E::ControlCharacter),
+            ("/v1/bot%0a", E::ControlCharacter),
+            ("/v1/bot%0D%0Ax", E::ControlCharacter),
+            ("/v1/bot%7F", E::ControlCharacter),
+            ("/v1/bot%C2%80", E::ControlCharacter),
+            ("/v1/bot%C2%9F", E::ControlCharacter),
+            ("/v1/%", E::BadEncoding),
+            ("/v1/%4", E::BadEncoding),
+            ("/v1/%4/1", E::BadEncoding),
+            ("/v1/%zz", E::BadEncoding),
+            ("/v1/%u002e", E::BadEncoding),
+            ("/v1/%+1", E::BadEncoding),
+            ("/v1/%%34%31", E::BadEncoding),
+            // UTF-8: overlong `/` and `.`, a lone continuation, a cut character, a surrogate, too
+            // large, Latin-1.
+            ("/v1/%c0%af", E::InvalidUtf8),
+            ("/v1/%c0%ae%c0%ae/key", E::InvalidUtf8),
+            ("/v1/%e0%80%af", E::InvalidUtf8),
+            ("/v1/%80", E::InvalidUtf8),
+            ("/v1/%C3", E::InvalidUtf8),
+            ("/v1/%C3/%A9", E::InvalidUtf8),
+            ("/v1/%ED%A0%80", E::InvalidUtf8),
+            ("/v1/%F4%90%80%80", E::InvalidUtf8),
+            ("/v1/caf%E9", E::InvalidUtf8),
+            ("/v1/%FF%FE", E::InvalidUtf8),
+            // Raw characters.
+            ("/v1/bot\\a", E::Backslash),
+            ("/v1/..\\key", E::Backslash),
+            ("/v1/bot;a=b", E::Semicolon),
+            ("/v1/..;/key", E::Semicolon),
+            ("/v1/bot#a", E::Fragment),
+            ("/v1/bot?a#b", E::Fragment),
+            ("/v1/bot\0", E::ControlCharacter),
+            ("/v1/bot\t", E::ControlCharacter),
+            ("/v1/bot\r\n", E::ControlCharacter),
+            ("/v1/bot\x7f", E::ControlCharacter),
+            ("/v1/bot?a\nb", E::ControlCharacter),
+            ("/v1/caf\u{e9}", E::NotAscii),
+            ("/v1/a b", illegal(' ')),
+            ("/v1/a\"b", illegal('"')),
+            ("/v1/<a>", illegal('<')),
+            ("/v1/[a]", illegal('[')),
+            ("/v1/{a}", illegal('{')),
+            ("/v1/a|b", illegal('|')),
+            ("/v1/a^b", illegal('^')),
+            ("/v1/a`b", illegal('`')),
+        ] {
+            assert_eq!(parse(target), Err(error), "{target:?}");
+        }
+        assert_eq!(parse(b"/v1/\xff"), Err(E::NotAscii));
+        assert_eq!(parse(b"\xff"), Err(E::NotAPath));
+    }
+
+    #[test]
+    fn a_slash_at_the_end_means_what_was_configured() {
+        let refuse = |target: &str| {
+            RequestPath::parse(target, &Mount::default(), TrailingSlash::Refuse).map(|_| ())
+        };
+        assert_eq!(refuse("/v1/bot"), Ok(()));
+        assert_eq!(refuse("/v1/bot/"), Err(E::TrailingSlash));
+        assert_eq!(refuse("/v1/bot/?x=/"), Err(E::TrailingSlash));
+        assert_eq!(refuse("/v1/"), Err(E::NoSegment));
+        assert_eq!(refuse("/v1/bot?x=/"), Ok(()));
+    }
+
+    #[test]
+    fn mounts_decide_what_is_left() {
+        let parse = |target: &str, mount: &Mount| {
+            RequestPath::parse(target, mount, TrailingSlash::Equal)
+                .map(|path| path.as_str().to_owned())
+        };
+        assert_eq!(parse("/v1/bot", &Mount::hallpass()).as_deref(), Ok("bot"));
+        assert_eq!(
+            parse("/api/v1/bot", &Mount::hallpass()).as_deref(),
+            Ok("bot")
+        );
+        assert_eq!(parse("/api/bot", &Mount::hallpass()), Err(E::OutsideMount));
+        assert_eq!(parse("/v1/bot", &Mount::root()).as_deref(), Ok("v1/bot"));
+        assert_eq!(parse("/", &Mount::root()), Err(E::NoSegment));
+        assert_eq!(parse("//", &Mount::root()), Err(E::EmptySegment));
+        assert_eq!(parse("//host/bot", &Mount::root()), Err(E::EmptySegment));
+    }
+
+    #[test]
+    fn the_limits_hold_on_both_sides() {
+        let segments = |count: usize| format!("/v1{}", "/a".repeat(count));
+        assert!(parse(segments(PATH_SEGMENTS_MAX)).is_ok());
+        assert_eq!(
+            parse(segments(PATH_SEGMENTS_MAX + 1)),
+            Err(E::TooManySegments)
+        );
+
+        let long = format!("/v1/{}", "a".repeat(PATH_BYTES_MAX - 4));
+        assert!(parse(&long).is_ok());
+        assert!(parse(format!("{long}?{}", "q".repeat(9000))).is_ok());
+        assert_eq!(parse(format!("{long}a")), Err(E::TooLong));
+    }
+
+    #[test]
+    fn known_segments_are_held_to_the_same_rules() {
+        let path = RequestPath::from_segments(["bot", "caf\u{e9} *"]).unwrap();
+        assert_eq!(path.segments().collect::<Vec<_>>(), ["bot", "caf\u{e9} *"]);
+        assert_eq!(path.segment(2), None);
+
+        for (segment, error) in [
+            ("", E::EmptySegment),
+            ("..", E::DotSegment),
+            ("a/b", E::EncodedDelimiter { character: '/' }),
+            ("a%", E::EncodedDelimiter { character: '%' }),
+            ("a?", E::EncodedDelimiter { character: '?' }),
+            ("a\\", E::Backslash),
+            ("a;", E::Semicolon),
+            ("a#", E::Fragment),
+            ("a\0", E::ControlCharacter),
+            ("\u{85}", E::ControlCharacter),
+        ] {
+            assert_eq!(
+                RequestPath::from_segments([segment]),
+                Err(error),
+                "{segment:?}"
+            );
+        }
+        assert_eq!(RequestPath::from_segments([]), Err(E::NoSegment));
+        assert_eq!(
+            RequestPath::from_segments(["a"; PATH_SEGMENTS_MAX + 1]),
+            Err(E::TooManySegments)
+        );
+    }
+}

@@ -45,6 +45,14 @@ impl RoutePattern {
     /// [`RoutePatternError`], which says what to write instead.
     pub fn parse(text: &str) -> Result<Self, RoutePatternError> {
         let (methods, segments) = read(text, Dialect::Pattern)?;
+        Self::from_segments(methods, segments)
+    }
+
+    /// The pattern that is written with these segments. Placeholders must be filled by now.
+    pub(super) fn from_segments(
+        methods: Methods,
+        segments: Vec<Segment<'_>>,
+    ) -> Result<Self, RoutePatternError> {
         let last = segments.len().saturating_sub(1);
         let mut pieces = Vec::with_capacity(segments.len() + 1);
         for (place, segment) in segments.into_iter().enumerate() {
@@ -55,7 +63,6 @@ impl RoutePattern {
                     pieces.extend([Piece::One, Piece::Many]);
                 }
                 Segment::DoubleStar => pieces.push(Piece::Many),
-                // The dialect of patterns has no placeholders.
                 Segment::Curly(_) => return Err(RoutePatternError::Braces),
                 Segment::Angle(_) => return Err(RoutePatternError::AngleBrackets),
             }
@@ -176,13 +183,7 @@ fn print(methods: Methods, pieces: &[Piece]) -> Result<String, RoutePatternError
     if double_stars > DOUBLE_STARS_PER_PATTERN_MAX {
         return Err(RoutePatternError::TooManyDoubleStars);
     }
-    let mut text = String::new();
-    if let Methods::Only(set) = methods {
-        let names: Vec<&str> = set.iter().map(super::method::Method::as_str).collect();
-        text.push_str(&names.join(","));
-        text.push(' ');
-    }
-    text.push_str(&segments.join("/"));
+    let text = format!("{methods}{}", segments.join("/"));
     if text.chars().count() > PATTERN_CHARS_MAX {
         return Err(RoutePatternError::TooLong);
     }
