@@ -7,4 +7,6 @@
 pub mod clock;
 pub mod domain;
 pub mod entropy;
+#[cfg(feature = "server")]
+pub mod store;
 pub mod token;
