@@ -182,7 +182,7 @@ fn any_covers(
 fn measure(patterns: &[RoutePattern], work: &mut Work) -> Result<(), TooMuchWork> {
     let mut prover = Prover::new(patterns);
     for pattern in patterns {
-        prover.covers(pattern, work)?;
+        prover.visit(pattern, work)?;
     }
     Ok(())
 }
@@ -295,6 +295,25 @@ mod tests {
             RouteSet::parse(std::iter::repeat("**")),
             Err(RouteSetError::TooManyPatterns)
         );
+    }
+
+    #[test]
+    fn a_set_that_costs_too_much_to_compare_is_refused() {
+        // The subsets tell apart how far the path has come, how far from `a`, and how far from `b`.
+        let counters = |front: &'static str| {
+            (1..=15).map(move |count| format!("{front}{}z", "*/".repeat(count)))
+        };
+        let counters = counters("")
+            .chain(counters("**/a/"))
+            .chain(counters("**/b/"));
+        let harmless: Vec<String> = counters.collect();
+        let hostile = [harmless.clone(), vec!["**/a/**/b/**/c".to_owned()]].concat();
+
+        assert!(RouteSet::parse(&harmless).is_ok());
+        assert_eq!(RouteSet::parse(&hostile), Err(RouteSetError::TooComplex));
+        let mut backwards = hostile;
+        backwards.reverse();
+        assert_eq!(RouteSet::parse(&backwards), Err(RouteSetError::TooComplex));
     }
 
     #[test]
