@@ -8,4 +8,8 @@ pub mod clock;
 pub mod domain;
 pub mod entropy;
 #[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
+pub mod logging;
+#[cfg(feature = "server")]
 pub mod settings;
