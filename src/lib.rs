@@ -13,3 +13,6 @@ pub mod http;
 pub mod logging;
 #[cfg(feature = "server")]
 pub mod settings;
+#[cfg(feature = "server")]
+pub mod store;
+pub mod token;

@@ -1,14 +1,28 @@
 //! The rules: pure, no I/O, no async, no clock.
 
+pub mod account;
+pub mod api_key;
+pub mod audit;
 pub mod binding;
+pub mod config;
+pub mod cover;
+pub mod decision;
+pub mod effective;
 pub mod environment;
+pub mod grant;
 pub mod id;
 pub mod limits;
 pub mod liveness;
 pub mod network;
 pub mod origin;
 pub mod permission;
+pub mod profile;
 pub mod rate;
+pub mod restrictions;
 pub mod route;
+pub mod run_as;
 pub mod secret;
+pub mod session;
+pub mod strict_json;
+pub mod text;
 pub mod time;

@@ -15,6 +15,7 @@ use ipnet::IpNet;
 
 use crate::domain::permission::Vocabulary;
 use crate::domain::rate::RateLimit;
+use crate::token::Algorithm;
 
 mod check;
 mod error;
@@ -29,7 +30,7 @@ mod tests;
 pub use error::{FileError, Problem, SettingError, SettingsError, Source};
 pub use file::{PermissionRouteSetting, ProfileSetting, TemplateSetting};
 pub use secret::{DatabaseUrl, MasterKeySource, SecretText};
-pub use value::{Algorithm, Issuer, LogFormat};
+pub use value::{Issuer, LogFormat};
 
 use file::FileSettings;
 use source::{Names, Sources};
@@ -223,7 +224,7 @@ impl Settings {
         let algorithm = sources
             .pick(&Names::ALGORITHM, None, algorithm)?
             .or_default(Algorithm::default().as_str())
-            .read(Algorithm::parse)?;
+            .read(value::algorithm)?;
         let log_filter = sources
             .pick(&Names::LOG, None, log)?
             .or_default(LOG_FILTER)

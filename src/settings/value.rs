@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::error::Problem;
 use crate::domain::environment::Environment;
 use crate::domain::network::Cidrs;
+use crate::token::Algorithm;
 
 const ISSUER_CHARS_MAX: usize = 256;
 const AUDIENCE_CHARS_MAX: usize = 256;
@@ -83,40 +84,6 @@ fn is_plain_segment(segment: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
 }
 
-/// The signature algorithm of new signing keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Algorithm {
-    /// ECDSA with P-256.
-    #[default]
-    Es256,
-    /// Ed25519.
-    EdDsa,
-    /// RSA PKCS #1 v1.5, 2048 bits.
-    Rs256,
-}
-
-impl Algorithm {
-    /// As it stands in `alg`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Es256 => "ES256",
-            Self::EdDsa => "EdDSA",
-            Self::Rs256 => "RS256",
-        }
-    }
-
-    /// Reads what [`Self::as_str`] writes.
-    ///
-    /// # Errors
-    /// [`Problem::Algorithm`].
-    pub fn parse(text: &str) -> Result<Self, Problem> {
-        [Self::Es256, Self::EdDsa, Self::Rs256]
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == text)
-            .ok_or(Problem::Algorithm)
-    }
-}
-
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
@@ -146,6 +113,10 @@ impl LogFormat {
             .find(|format| format.as_str() == text)
             .ok_or(Problem::LogFormat)
     }
+}
+
+pub(super) fn algorithm(text: &str) -> Result<Algorithm, Problem> {
+    Algorithm::parse(text).map_err(|_| Problem::Algorithm)
 }
 
 pub(super) fn listen(text: &str) -> Result<SocketAddr, Problem> {

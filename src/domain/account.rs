@@ -1,0 +1,160 @@
+//! Accounts: a tree, at most eight deep, in which a parent may act as its direct children.
+
+use super::id::AccountId;
+use super::liveness::{Position, Tag, Tags};
+use super::text::{Email, JsonObject};
+use super::time::Timestamp;
+
+/// Whether an account lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountState {
+    /// It works.
+    Active,
+    /// It is stopped with all below it until it is resumed. Its keys come back then, its sessions
+    /// never.
+    Suspended,
+    /// It is gone for good.
+    Deleted,
+}
+
+impl AccountState {
+    /// As it is written on the wire and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// Reads what [`Self::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Active, Self::Suspended, Self::Deleted]
+            .into_iter()
+            .find(|s| s.as_str() == text)
+    }
+}
+
+/// Whether an account lets its parent act as it. The account alone writes this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImpersonationPolicy {
+    /// The parent may, within its own limits.
+    Allow,
+    /// The parent may not.
+    Deny,
+}
+
+impl ImpersonationPolicy {
+    /// As it is written on the wire and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+
+    /// Reads what [`Self::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Allow, Self::Deny]
+            .into_iter()
+            .find(|policy| policy.as_str() == text)
+    }
+}
+
+/// What people write about an account.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Profile {
+    /// A name for people.
+    pub name: Option<String>,
+    /// Unique among the children of one parent, and among roots.
+    pub email: Option<Email>,
+    /// A short name.
+    pub alias: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// An URL of a picture.
+    pub image: Option<String>,
+    /// Kept, not interpreted.
+    pub limits: Option<JsonObject>,
+    /// Kept, not interpreted.
+    pub meta: Option<JsonObject>,
+    /// The id that the caller's own system has for it.
+    pub external_id: Option<String>,
+}
+
+/// An account: owns keys, is spoken for, has at most one parent and never another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Account {
+    /// Its id; `sub` of sessions that speak for it.
+    pub id: AccountId,
+    /// The account that manages it; none for a root.
+    pub parent: Option<AccountId>,
+    /// 1 for a root.
+    pub depth: usize,
+    /// What people write about it.
+    pub profile: Profile,
+    /// Whether it lives.
+    pub state: AccountState,
+    /// Whether it may act as its children; set by whoever manages its parent.
+    pub can_impersonate: bool,
+    /// Whether its parent may act as it; written by itself alone.
+    pub impersonation_policy: ImpersonationPolicy,
+    /// Ends every token of the account and of all below it.
+    pub tag: Tag,
+    /// Ends every token in which its parent acts as it.
+    pub child_tag: Tag,
+    /// Ends every token in which it acts as one of its children.
+    pub parent_tag: Tag,
+    /// Keys that a parent made for it before this position have ended: it said `deny` here.
+    pub denied_at: Option<Position>,
+    /// Keys that it made for its children before this position have ended: it lost the right here.
+    pub barred_at: Option<Position>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+}
+
+/// An account and all above it, itself first, a root last: as stored rows, read together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountChain {
+    account: Account,
+    above: Vec<Account>,
+}
+
+impl AccountChain {
+    /// An account and all above it, nearest first.
+    pub const fn new(account: Account, above: Vec<Account>) -> Self {
+        Self { account, above }
+    }
+
+    /// The account itself.
+    pub const fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Itself, its parent, and so on to the root.
+    pub fn iter(&self) -> impl Iterator<Item = &Account> {
+        std::iter::once(&self.account).chain(&self.above)
+    }
+
+    /// Whether it and every account above it are active.
+    pub fn is_active(&self) -> bool {
+        self.iter()
+            .all(|account| account.state == AccountState::Active)
+    }
+
+    /// The account in this chain of which `child` is a child, with that child.
+    pub fn link(&self, parent: &AccountId) -> Option<(&Account, &Account)> {
+        self.iter()
+            .zip(self.iter().skip(1))
+            .find(|(_, above)| above.id == *parent)
+    }
+
+    /// Adds the tags of the account and of all above it.
+    pub fn add_tags(&self, tags: &mut Tags) {
+        for account in self.iter() {
+            tags.add(account.tag);
+        }
+    }
+}

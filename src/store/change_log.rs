@@ -1,0 +1,120 @@
+//! The change log: one row that is the lock of all changes, and the entries (DESIGN.md §9).
+
+use super::error::corrupt;
+use super::{Conn, StoreError, on_conn};
+use crate::domain::liveness::{LogId, Position, Rev, Tag};
+use crate::domain::time::Timestamp;
+
+/// Makes the log, unless there is one.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn create(conn: Conn<'_>, log: LogId, now: Timestamp) -> Result<(), StoreError> {
+    on_conn!(conn, |c| {
+        sqlx::query(
+            "INSERT INTO change_head (id, log_id, position) VALUES (1, $1, $2)
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(log.to_i64())
+        .bind(now.millis().saturating_mul(1000))
+        .execute(c)
+        .await?;
+    });
+    Ok(())
+}
+
+/// Takes the lock and the next position. It must be the first statement of a change: then the order
+/// of positions is the order of commits, and two changes cannot pass each other.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn advance(conn: Conn<'_>, now: Timestamp) -> Result<Rev, StoreError> {
+    let (log, position): (i64, i64) = on_conn!(conn, |c| {
+        sqlx::query_as(
+            "UPDATE change_head
+             SET position = CASE WHEN position + 1 > $1 THEN position + 1 ELSE $1 END
+             WHERE id = 1
+             RETURNING log_id, position",
+        )
+        .bind(now.millis().saturating_mul(1000))
+        .fetch_optional(c)
+        .await?
+    })
+    .ok_or_else(|| corrupt("change_head", "id"))?;
+    Ok(Rev {
+        log: LogId::from_i64(log),
+        position: Position::new(position),
+    })
+}
+
+/// The log and the position of the last change.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn head(conn: Conn<'_>) -> Result<Rev, StoreError> {
+    let (log, position): (i64, i64) = on_conn!(conn, |c| {
+        sqlx::query_as("SELECT log_id, position FROM change_head WHERE id = 1")
+            .fetch_optional(c)
+            .await?
+    })
+    .ok_or_else(|| corrupt("change_head", "id"))?;
+    Ok(Rev {
+        log: LogId::from_i64(log),
+        position: Position::new(position),
+    })
+}
+
+/// Ends a tag at a position that was just taken.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn append(
+    conn: Conn<'_>,
+    position: Position,
+    tag: Tag,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    on_conn!(conn, |c| {
+        sqlx::query(
+            "INSERT INTO change_log (position, tag, created_at) VALUES ($1, $2, $3)
+             ON CONFLICT (position, tag) DO NOTHING",
+        )
+        .bind(position.get())
+        .bind(tag.to_i64())
+        .bind(now.millis())
+        .execute(c)
+        .await?;
+    });
+    Ok(())
+}
+
+/// The entries above a position, in order.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn since(conn: Conn<'_>, position: Position) -> Result<Vec<(Tag, Position)>, StoreError> {
+    let rows: Vec<(i64, i64)> = on_conn!(conn, |c| {
+        sqlx::query_as("SELECT tag, position FROM change_log WHERE position > $1 ORDER BY position")
+            .bind(position.get())
+            .fetch_all(c)
+            .await?
+    });
+    Ok(rows
+        .into_iter()
+        .map(|(tag, at)| (Tag::from_i64(tag), Position::new(at)))
+        .collect())
+}
+
+/// Drops entries that were made before an instant. The number of rows.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn prune(conn: Conn<'_>, before: Timestamp) -> Result<u64, StoreError> {
+    Ok(on_conn!(conn, |c| {
+        sqlx::query("DELETE FROM change_log WHERE created_at < $1")
+            .bind(before.millis())
+            .execute(c)
+            .await?
+            .rows_affected()
+    }))
+}

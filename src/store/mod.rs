@@ -1,0 +1,218 @@
+//! SQL and nothing but SQL: one file per table, one text per query for both databases.
+//!
+//! A read is a pooled connection, a write a transaction; both give a [`Conn`]. Functions take the
+//! connection first. A dropped transaction is rolled back.
+
+use std::path::PathBuf;
+
+pub mod accounts;
+pub mod api_keys;
+pub mod audit;
+pub mod change_log;
+pub mod error;
+pub mod idempotency;
+pub mod instance;
+mod open;
+pub mod secrets;
+pub mod sessions;
+pub mod signing_keys;
+
+pub use error::StoreError;
+
+/// Two pools, of the database that was configured.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pools: Pools,
+}
+
+#[derive(Debug, Clone)]
+enum Pools {
+    #[cfg(feature = "sqlite")]
+    Sqlite {
+        read: sqlx::SqlitePool,
+        // One connection: writers wait in a queue here, not in SQLite's busy loop.
+        write: sqlx::SqlitePool,
+        file: PathBuf,
+    },
+    #[cfg(feature = "postgres")]
+    Postgres { pool: sqlx::PgPool },
+}
+
+/// A borrowed connection of one of the databases.
+#[derive(Debug)]
+pub enum Conn<'c> {
+    /// SQLite.
+    #[cfg(feature = "sqlite")]
+    Sqlite(&'c mut sqlx::SqliteConnection),
+    /// PostgreSQL.
+    #[cfg(feature = "postgres")]
+    Postgres(&'c mut sqlx::PgConnection),
+}
+
+/// Runs the same body on whichever connection it is; the query's text serves both.
+macro_rules! on_conn {
+    ($conn:expr, |$c:ident| $body:expr) => {
+        match $conn {
+            #[cfg(feature = "sqlite")]
+            $crate::store::Conn::Sqlite($c) => $body,
+            #[cfg(feature = "postgres")]
+            $crate::store::Conn::Postgres($c) => $body,
+        }
+    };
+}
+pub(crate) use on_conn;
+
+/// The text of a query that lists rows by id in one of two directions: two texts, so that an index
+/// serves each.
+macro_rules! paged {
+    ($order:expr, $select:literal, $limit:literal) => {
+        match $order {
+            $crate::store::Order::Asc => concat!($select, " ORDER BY id ASC ", $limit),
+            $crate::store::Order::Desc => concat!($select, " ORDER BY id DESC ", $limit),
+        }
+    };
+}
+pub(crate) use paged;
+
+/// A pooled connection without a transaction.
+#[derive(Debug)]
+pub struct Read(ReadInner);
+
+#[derive(Debug)]
+enum ReadInner {
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlx::pool::PoolConnection<sqlx::Sqlite>),
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::pool::PoolConnection<sqlx::Postgres>),
+}
+
+impl Read {
+    /// The connection, for one statement.
+    pub fn conn(&mut self) -> Conn<'_> {
+        match &mut self.0 {
+            #[cfg(feature = "sqlite")]
+            ReadInner::Sqlite(conn) => Conn::Sqlite(conn),
+            #[cfg(feature = "postgres")]
+            ReadInner::Postgres(conn) => Conn::Postgres(conn),
+        }
+    }
+}
+
+/// A transaction that writes. It must be committed; dropped, it is rolled back.
+#[derive(Debug)]
+pub struct Tx(TxInner);
+
+#[derive(Debug)]
+enum TxInner {
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+impl Tx {
+    /// The connection, for one statement.
+    pub fn conn(&mut self) -> Conn<'_> {
+        match &mut self.0 {
+            #[cfg(feature = "sqlite")]
+            TxInner::Sqlite(tx) => Conn::Sqlite(tx),
+            #[cfg(feature = "postgres")]
+            TxInner::Postgres(tx) => Conn::Postgres(tx),
+        }
+    }
+
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// [`StoreError`]; whether it happened is unknown then.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        match self.0 {
+            #[cfg(feature = "sqlite")]
+            TxInner::Sqlite(tx) => tx.commit().await?,
+            #[cfg(feature = "postgres")]
+            TxInner::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// A connection to read with.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when none can be had in time.
+    pub async fn read(&self) -> Result<Read, StoreError> {
+        Ok(Read(match &self.pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { read, .. } => ReadInner::Sqlite(read.acquire().await?),
+            #[cfg(feature = "postgres")]
+            Pools::Postgres { pool } => ReadInner::Postgres(pool.acquire().await?),
+        }))
+    }
+
+    /// A transaction to write with.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when none can be had in time.
+    pub async fn write(&self) -> Result<Tx, StoreError> {
+        Ok(Tx(match &self.pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { write, .. } => {
+                TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
+            }
+            #[cfg(feature = "postgres")]
+            Pools::Postgres { pool } => TxInner::Postgres(pool.begin().await?),
+        }))
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        match &self.pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { read, write, .. } => {
+                read.close().await;
+                write.close().await;
+            }
+            #[cfg(feature = "postgres")]
+            Pools::Postgres { pool } => pool.close().await,
+        }
+    }
+}
+
+/// Which way a list runs, by id and so by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Oldest first.
+    Asc,
+    /// Newest first.
+    #[default]
+    Desc,
+}
+
+/// One page of a list: what comes after the cursor, at most so many.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// The id of the last item that the caller has.
+    pub after: Option<String>,
+    /// Which way.
+    pub order: Order,
+    /// At most so many.
+    pub take: u32,
+}
+
+impl Page {
+    /// The bounds of the ids of this page, both exclusive, for `id > $lower AND id < $upper`: one
+    /// text of a query then serves both directions and the first page.
+    fn bounds(&self) -> (String, String) {
+        const LAST: &str = "~";
+        let after = self.after.clone();
+        match self.order {
+            Order::Asc => (after.unwrap_or_default(), LAST.to_owned()),
+            Order::Desc => (String::new(), after.unwrap_or_else(|| LAST.to_owned())),
+        }
+    }
+
+    fn limit(&self) -> i64 {
+        i64::from(self.take)
+    }
+}

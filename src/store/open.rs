@@ -1,0 +1,245 @@
+//! Opening a database: options, durability checks, migrations under a lock.
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+
+use super::{Pools, Store, StoreError};
+
+/// Why a database could not be opened. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL names no database that this program knows.
+    #[error("the database URL must begin with sqlite:// or postgres://")]
+    Scheme,
+    /// The URL cannot be read.
+    #[error("the database URL cannot be read")]
+    Url(#[source] sqlx::Error),
+    /// The folder of the database file cannot be made.
+    #[error("the folder of the database, {folder}, cannot be made")]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It cannot be reached or opened.
+    #[error(
+        "the database cannot be opened: is it there, writable, and not locked by another program?"
+    )]
+    Connect(#[source] sqlx::Error),
+    /// A newer program has been here.
+    #[error(
+        "the database has schema version {found}, which is newer than this program knows; run the newer hallpass"
+    )]
+    Newer {
+        /// The version in the database.
+        found: i64,
+    },
+    /// A migration that was applied is not the one that this program has.
+    #[error("migration {version} in the database is not the one that this program was built with")]
+    Altered {
+        /// The version.
+        version: i64,
+    },
+    /// A migration failed.
+    #[error("the database could not be brought up to date")]
+    Migrate(#[source] MigrateError),
+    /// A setting of the database would lose acknowledged writes.
+    #[error(
+        "the database runs with {setting}, which can lose writes that were acknowledged; hallpass needs {needed}"
+    )]
+    Durability {
+        /// What it is.
+        setting: String,
+        /// What it must be.
+        needed: &'static str,
+    },
+    /// The lock beside the database file cannot be had.
+    #[error("the lock file {file} cannot be taken")]
+    Lock {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl From<MigrateError> for OpenError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the two that people can act on have a text of their own"
+    )]
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::VersionMissing(found) => Self::Newer { found },
+            MigrateError::VersionMismatch(version) => Self::Altered { version },
+            error => Self::Migrate(error),
+        }
+    }
+}
+
+/// How many connections to keep.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolSize {
+    /// At most so many at once.
+    pub max: u32,
+}
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// Opens the database that the URL names, makes it where it is SQLite and absent, and brings it
+    /// up to date under a lock.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(url: &str, size: PoolSize) -> Result<Self, OpenError> {
+        #[cfg(feature = "sqlite")]
+        if url.starts_with("sqlite:") {
+            return open_sqlite(url, size).await;
+        }
+        #[cfg(feature = "postgres")]
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return open_postgres(url, size).await;
+        }
+        Err(OpenError::Scheme)
+    }
+
+    /// The file of the database, for SQLite.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { file, .. } => Some(file),
+            #[cfg(feature = "postgres")]
+            Pools::Postgres { .. } => None,
+        }
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut read = self.read().await?;
+        super::on_conn!(read.conn(), |c| {
+            sqlx::query("SELECT 1").execute(c).await?;
+        });
+        Ok(())
+    }
+}
+
+#[cfg(feature = "sqlite")]
+async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
+    use sqlx::sqlite::{
+        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+    };
+
+    static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+    let options = SqliteConnectOptions::from_str(url)
+        .map_err(OpenError::Url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(ACQUIRE_TIMEOUT);
+    let file = options.get_filename().to_owned();
+    if let Some(folder) = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
+            folder: folder.display().to_string(),
+            source,
+        })?;
+    }
+
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options.clone())
+        .await
+        .map_err(OpenError::Connect)?;
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(&write)
+        .await
+        .map_err(OpenError::Connect)?;
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+        .fetch_one(&write)
+        .await
+        .map_err(OpenError::Connect)?;
+    if journal != "wal" || synchronous != 2 {
+        return Err(OpenError::Durability {
+            setting: format!("journal_mode={journal}, synchronous={synchronous}"),
+            needed: "journal_mode=wal and synchronous=FULL (2)",
+        });
+    }
+    {
+        // Migrations of SQLite take no lock of their own; two programs may start at once.
+        let path = file.with_extension("migrate.lock");
+        let failed = |source| OpenError::Lock {
+            file: path.display().to_string(),
+            source,
+        };
+        let lock = std::fs::File::create(&path).map_err(failed)?;
+        let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
+            .await
+            .map_err(|error| failed(std::io::Error::other(error)))?
+            .map_err(failed)?;
+        MIGRATIONS.run(&write).await?;
+        drop(lock);
+    }
+    let read = SqlitePoolOptions::new()
+        .max_connections(size.max.max(1))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(OpenError::Connect)?;
+    Ok(Store {
+        pools: Pools::Sqlite { read, write, file },
+    })
+}
+
+#[cfg(feature = "postgres")]
+async fn open_postgres(url: &str, size: PoolSize) -> Result<Store, OpenError> {
+    use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+    static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+    let options = PgConnectOptions::from_str(url)
+        .map_err(OpenError::Url)?
+        .application_name("hallpass")
+        .options([
+            ("statement_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "30s"),
+        ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(size.max.max(2))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(OpenError::Connect)?;
+    for setting in ["fsync", "synchronous_commit"] {
+        let value: String = sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(setting)
+            .fetch_one(&pool)
+            .await
+            .map_err(OpenError::Connect)?;
+        if value == "off" {
+            return Err(OpenError::Durability {
+                setting: format!("{setting}=off"),
+                needed: "fsync=on and synchronous_commit=on",
+            });
+        }
+    }
+    // Takes an advisory lock of its own.
+    MIGRATIONS.run(&pool).await?;
+    Ok(Store {
+        pools: Pools::Postgres { pool },
+    })
+}

@@ -1,0 +1,309 @@
+//! Sessions: one row a minted token, which is its ledger entry, too.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+
+use super::error::corrupt;
+use super::{Conn, Page, StoreError, on_conn, paged};
+use crate::domain::config;
+use crate::domain::environment::Environment;
+use crate::domain::id::{AccountId, KeyId, RequestId, SessionId};
+use crate::domain::liveness::{LogId, Position, Rev, Tag, Tags};
+use crate::domain::permission::Permissions;
+use crate::domain::profile::ProfileUse;
+use crate::domain::route::PlaceholderValue;
+use crate::domain::session::{Origin, Session, SessionScope};
+use crate::domain::text::JsonObject;
+use crate::domain::time::Timestamp;
+
+const TABLE: &str = "session";
+
+#[derive(FromRow)]
+struct SessionRow {
+    id: String,
+    family_id: String,
+    account_id: String,
+    key_id: String,
+    environment: String,
+    audience: String,
+    issued_at: i64,
+    expires_at: i64,
+    renewable_until: Option<i64>,
+    family_tag: i64,
+    tags: String,
+    log_id: i64,
+    position: i64,
+    request_id: String,
+    address: Option<String>,
+    detail: String,
+}
+
+/// What no query asks for stands together in one column.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail {
+    origin: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    actors: Vec<AccountId>,
+    allowed_routes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bindings: Option<BTreeMap<String, Vec<String>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    domains: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<JsonObject>,
+    duration_secs: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    profile: Option<DetailProfile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DetailProfile {
+    path: String,
+    values: BTreeMap<String, PlaceholderValue>,
+}
+
+impl TryFrom<SessionRow> for Session {
+    type Error = StoreError;
+
+    fn try_from(row: SessionRow) -> Result<Self, StoreError> {
+        let bad = || corrupt(TABLE, "detail");
+        let detail: Detail = serde_json::from_str(&row.detail).map_err(|_| bad())?;
+        let permissions = match detail.scope.as_deref() {
+            None => None,
+            Some("") => Some(Permissions::default()),
+            Some(scope) => Some(Permissions::from_scope(scope).ok_or_else(bad)?),
+        };
+        Ok(Self {
+            id: SessionId::parse(&row.id).map_err(|_| corrupt(TABLE, "id"))?,
+            family: SessionId::parse(&row.family_id).map_err(|_| corrupt(TABLE, "family_id"))?,
+            family_tag: Tag::from_i64(row.family_tag),
+            origin: Origin::parse(&detail.origin).ok_or_else(bad)?,
+            account: AccountId::parse(&row.account_id).map_err(|_| corrupt(TABLE, "account_id"))?,
+            actors: detail.actors,
+            key: KeyId::parse(&row.key_id).map_err(|_| corrupt(TABLE, "key_id"))?,
+            environment: Environment::parse(&row.environment)
+                .ok_or_else(|| corrupt(TABLE, "environment"))?,
+            audience: row.audience,
+            scope: SessionScope {
+                routes: config::routes(&detail.allowed_routes).map_err(|_| bad())?,
+                permissions,
+                bindings: config::bindings(&detail.bindings.unwrap_or_default())
+                    .map_err(|_| bad())?,
+                domains: detail
+                    .domains
+                    .map(|domains| config::domains(&domains).map_err(|_| bad()))
+                    .transpose()?,
+            },
+            data: detail.data,
+            tags: Tags::decode(&row.tags).map_err(|_| corrupt(TABLE, "tags"))?,
+            rev: Rev {
+                log: LogId::from_i64(row.log_id),
+                position: Position::new(row.position),
+            },
+            duration_secs: detail.duration_secs,
+            profile: detail.profile.map(|profile| ProfileUse {
+                path: profile.path,
+                values: profile.values,
+            }),
+            issued_at: Timestamp::from_millis(row.issued_at),
+            expires_at: Timestamp::from_millis(row.expires_at),
+            renewable_until: row.renewable_until.map(Timestamp::from_millis),
+            request: RequestId::parse(&row.request_id).map_err(|_| corrupt(TABLE, "request_id"))?,
+            address: row.address.and_then(|address| address.parse().ok()),
+        })
+    }
+}
+
+/// Stores a minted session. `parent` is the parent of its account, whose ledger it is in, too.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn insert(
+    conn: Conn<'_>,
+    session: &Session,
+    parent: Option<&AccountId>,
+) -> Result<(), StoreError> {
+    let Session {
+        id,
+        family,
+        family_tag,
+        origin,
+        account,
+        actors,
+        key,
+        environment,
+        audience,
+        scope,
+        data,
+        tags,
+        rev,
+        duration_secs,
+        profile,
+        issued_at,
+        expires_at,
+        renewable_until,
+        request,
+        address,
+    } = session;
+    let detail = Detail {
+        origin: origin.as_str().to_owned(),
+        actors: actors.clone(),
+        allowed_routes: scope.routes.to_strings(),
+        scope: scope.permissions.as_ref().map(Permissions::to_scope),
+        bindings: config::bindings_to_map(&scope.bindings),
+        domains: scope
+            .domains
+            .as_ref()
+            .map(crate::domain::origin::Domains::to_strings),
+        data: data.clone(),
+        duration_secs: *duration_secs,
+        profile: profile.as_ref().map(|profile| DetailProfile {
+            path: profile.path.clone(),
+            values: profile.values.clone(),
+        }),
+    };
+    let detail = serde_json::to_string(&detail).unwrap_or_default();
+    on_conn!(conn, |c| {
+        sqlx::query(
+            "INSERT INTO session (id, family_id, account_id, parent_id, actor_id, key_id,
+                 environment, audience, issued_at, expires_at, renewable_until, family_tag, tags,
+                 log_id, position, request_id, address, detail)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                 $18)",
+        )
+        .bind(id.as_str())
+        .bind(family.as_str())
+        .bind(account.as_str())
+        .bind(parent.map(AccountId::as_str))
+        .bind(actors.first().map(AccountId::as_str))
+        .bind(key.as_str())
+        .bind(environment.as_str())
+        .bind(audience.as_str())
+        .bind(issued_at.millis())
+        .bind(expires_at.millis())
+        .bind(renewable_until.map(Timestamp::millis))
+        .bind(family_tag.to_i64())
+        .bind(tags.encode())
+        .bind(rev.log.to_i64())
+        .bind(rev.position.get())
+        .bind(request.as_str())
+        .bind(address.map(|address| address.to_string()))
+        .bind(detail)
+        .execute(c)
+        .await?;
+    });
+    Ok(())
+}
+
+/// A session by its id: for a renewal of the token that names it. Everything else goes through
+/// [`find_in`].
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn find(conn: Conn<'_>, id: &SessionId) -> Result<Option<Session>, StoreError> {
+    let row: Option<SessionRow> = on_conn!(conn, |c| {
+        sqlx::query_as(
+            "SELECT id, family_id, account_id, key_id, environment, audience, issued_at,
+                 expires_at, renewable_until, family_tag, tags, log_id, position, request_id,
+                 address, detail
+             FROM session WHERE id = $1",
+        )
+        .bind(id.as_str())
+        .fetch_optional(c)
+        .await?
+    });
+    row.map(Session::try_from).transpose()
+}
+
+/// A session of an account.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn find_in(
+    conn: Conn<'_>,
+    account: &AccountId,
+    id: &SessionId,
+) -> Result<Option<Session>, StoreError> {
+    Ok(find(conn, id)
+        .await?
+        .filter(|session| session.account == *account))
+}
+
+/// What a list of sessions is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those that one key minted.
+    pub key: Option<KeyId>,
+    /// One environment, or both.
+    pub environment: Option<Environment>,
+}
+
+/// The sessions of an account, by id.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn list(
+    conn: Conn<'_>,
+    account: &AccountId,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Vec<Session>, StoreError> {
+    let (lower, upper) = page.bounds();
+    let rows: Vec<SessionRow> = on_conn!(conn, |c| {
+        sqlx::query_as(paged!(
+            page.order,
+            "SELECT id, family_id, account_id, key_id, environment, audience, issued_at,
+                 expires_at, renewable_until, family_tag, tags, log_id, position, request_id,
+                 address, detail
+             FROM session
+             WHERE account_id = $1 AND id > $2 AND id < $3
+                 AND ($4 = '' OR key_id = $4) AND ($5 = '' OR environment = $5)",
+            "LIMIT $6"
+        ))
+        .bind(account.as_str())
+        .bind(lower)
+        .bind(upper)
+        .bind(filter.key.as_ref().map_or("", KeyId::as_str))
+        .bind(filter.environment.map_or("", Environment::as_str))
+        .bind(page.limit())
+        .fetch_all(c)
+        .await?
+    });
+    rows.into_iter().map(Session::try_from).collect()
+}
+
+/// The sessions that are in the ledger of an account: those that speak for it or for one of its
+/// children.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn ledger(
+    conn: Conn<'_>,
+    account: &AccountId,
+    page: &Page,
+) -> Result<Vec<Session>, StoreError> {
+    let (lower, upper) = page.bounds();
+    let rows: Vec<SessionRow> = on_conn!(conn, |c| {
+        sqlx::query_as(paged!(
+            page.order,
+            "SELECT id, family_id, account_id, key_id, environment, audience, issued_at,
+                 expires_at, renewable_until, family_tag, tags, log_id, position, request_id,
+                 address, detail
+             FROM session
+             WHERE (account_id = $1 OR parent_id = $1) AND id > $2 AND id < $3",
+            "LIMIT $4"
+        ))
+        .bind(account.as_str())
+        .bind(lower)
+        .bind(upper)
+        .bind(page.limit())
+        .fetch_all(c)
+        .await?
+    });
+    rows.into_iter().map(Session::try_from).collect()
+}
