@@ -8,5 +8,11 @@ pub mod clock;
 pub mod domain;
 pub mod entropy;
 #[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
+pub mod logging;
+#[cfg(feature = "server")]
+pub mod settings;
+#[cfg(feature = "server")]
 pub mod store;
 pub mod token;
