@@ -1,4 +1,6 @@
-//! The integration tests, in one program.
+//! All integration tests in one program: each file in `tests/` would be one more to link.
 
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod route_properties;
