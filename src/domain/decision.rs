@@ -26,11 +26,22 @@ pub struct Asked<'a> {
     /// The values of bindings that header and path name.
     pub named: &'a NamedValues,
     /// The permission that the route has, if it has one.
-    pub permission: Option<&'a Permission>,
+    pub permission: RoutePermission<'a>,
     /// What the endpoint manages, if it manages anything.
     pub manage: Option<Manage>,
     /// Where bindings are judged.
     pub bindings: BindingCheck,
+}
+
+/// The permission that a route has, and what it means when it has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoutePermission<'a> {
+    /// A route of the API behind the gate. Without a permission it is refused to a credential whose
+    /// permissions are narrowed.
+    Gate(Option<&'a Permission>),
+    /// A route of hallpass itself. Without a permission none is asked: management has a right of
+    /// its own, and what is minted never has more permissions than the credential.
+    Own(Option<&'a Permission>),
 }
 
 /// Where the bindings of a request are judged.
@@ -125,13 +136,7 @@ pub fn decide(
             .allow(asked.method, path)
             .ok_or(Deny::Route)?;
         pattern = allowed.pattern.map(ToString::to_string);
-        if let Some(permissions) = &effective.permissions
-            && !asked
-                .permission
-                .is_some_and(|permission| permissions.allows(permission))
-        {
-            return Err(Deny::Permission(asked.permission.cloned()));
-        }
+        decide_permission(effective, asked.permission)?;
     }
     if let Some(manage) = asked.manage
         && !effective.manage.contains(&manage)
@@ -147,6 +152,23 @@ pub fn decide(
         return Err(Deny::Domain);
     }
     Ok(Permit { pattern, unnamed })
+}
+
+fn decide_permission(effective: &Effective, asked: RoutePermission<'_>) -> Result<(), Deny> {
+    let Some(own) = &effective.permissions else {
+        return Ok(());
+    };
+    match asked {
+        RoutePermission::Gate(Some(wanted)) | RoutePermission::Own(Some(wanted)) => {
+            if own.allows(wanted) {
+                Ok(())
+            } else {
+                Err(Deny::Permission(Some(wanted.clone())))
+            }
+        }
+        RoutePermission::Gate(None) => Err(Deny::Permission(None)),
+        RoutePermission::Own(None) => Ok(()),
+    }
 }
 
 fn decide_bindings(effective: &Effective, asked: &Asked<'_>) -> Result<Vec<Dimension>, Dimension> {

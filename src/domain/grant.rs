@@ -53,15 +53,40 @@ pub struct Audiences {
     pub all: BTreeSet<String>,
 }
 
+/// Where the routes of a session that is minted on a profile end, when the key has no mint side of
+/// its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ceiling {
+    /// At the profile's routes: the right to call the path is the right to mint what it gives.
+    Profile,
+    /// At what the key may call, as everywhere else.
+    Key,
+}
+
 /// What a profile gives, filled in for one path.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProfileTerms {
     /// The routes that it gives.
     pub routes: RouteSet,
+    /// Where they end.
+    pub ceiling: Ceiling,
     /// The lifetime of a session that names none, in seconds.
     pub duration_secs_default: i64,
     /// The longest lifetime, in seconds.
     pub duration_secs_max: i64,
+}
+
+impl ProfileTerms {
+    /// What minting at `user/{userId}` gives: all that the parent's key may hand on to the child,
+    /// and nothing by the right to call the path.
+    pub fn of_child() -> Self {
+        Self {
+            routes: RouteSet::everything(),
+            ceiling: Ceiling::Key,
+            duration_secs_default: limits::SESSION_SECS_DEFAULT,
+            duration_secs_max: limits::SESSION_SECS_MAX,
+        }
+    }
 }
 
 /// What was granted.
@@ -163,7 +188,11 @@ fn grant_routes(
     wanted: &Wanted,
     cut: &mut Vec<String>,
 ) -> Result<RouteSet, Refusal> {
-    let ceilings = effective.mint_ceilings(profile.map(|profile| &profile.routes));
+    let given = profile.and_then(|profile| match profile.ceiling {
+        Ceiling::Profile => Some(&profile.routes),
+        Ceiling::Key => None,
+    });
+    let ceilings = effective.mint_ceilings(given);
     let routes = match (&wanted.routes, profile) {
         (Some(routes), _) => match wanted.mode {
             Mode::Strict => {

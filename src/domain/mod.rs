@@ -24,5 +24,6 @@ pub mod run_as;
 pub mod secret;
 pub mod session;
 pub mod strict_json;
+pub mod template;
 pub mod text;
 pub mod time;
