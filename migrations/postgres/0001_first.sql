@@ -1,8 +1,10 @@
 -- Instants are milliseconds since 1970. Tags, log ids and positions are 64-bit numbers.
+-- Text is compared byte by byte, as SQLite does, whatever the language of the database is: lists are
+-- paged by the order of ids.
 
 CREATE TABLE instance (
     id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
-    operator_account_id TEXT NOT NULL,
+    operator_account_id TEXT COLLATE "C" NOT NULL,
     created_at BIGINT NOT NULL
 );
 
@@ -20,22 +22,23 @@ CREATE TABLE change_log (
     created_at BIGINT NOT NULL,
     PRIMARY KEY (position, tag)
 );
+CREATE INDEX change_log_age ON change_log (created_at);
 
 CREATE TABLE account (
-    id TEXT NOT NULL PRIMARY KEY,
-    parent_id TEXT REFERENCES account (id),
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    parent_id TEXT COLLATE "C" REFERENCES account (id),
     depth BIGINT NOT NULL,
-    name TEXT,
-    email TEXT,
-    alias TEXT,
-    description TEXT,
-    image TEXT,
-    limits TEXT,
-    meta TEXT,
-    external_id TEXT,
-    state TEXT NOT NULL,
+    name TEXT COLLATE "C",
+    email TEXT COLLATE "C",
+    alias TEXT COLLATE "C",
+    description TEXT COLLATE "C",
+    image TEXT COLLATE "C",
+    limits TEXT COLLATE "C",
+    meta TEXT COLLATE "C",
+    external_id TEXT COLLATE "C",
+    state TEXT COLLATE "C" NOT NULL,
     can_impersonate BIGINT NOT NULL,
-    impersonation_policy TEXT NOT NULL,
+    impersonation_policy TEXT COLLATE "C" NOT NULL,
     tag BIGINT NOT NULL,
     child_tag BIGINT NOT NULL,
     parent_tag BIGINT NOT NULL,
@@ -46,25 +49,26 @@ CREATE TABLE account (
 );
 CREATE UNIQUE INDEX account_email ON account (COALESCE(parent_id, ''), email)
     WHERE email IS NOT NULL AND state <> 'deleted';
-CREATE INDEX account_parent ON account (parent_id, id);
-CREATE INDEX account_external ON account (parent_id, external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX account_children ON account (COALESCE(parent_id, ''), id) WHERE state <> 'deleted';
+CREATE INDEX account_external ON account (COALESCE(parent_id, ''), external_id, id)
+    WHERE external_id IS NOT NULL AND state <> 'deleted';
 
 CREATE TABLE api_key (
-    id TEXT NOT NULL PRIMARY KEY,
-    account_id TEXT NOT NULL REFERENCES account (id),
-    maker_id TEXT REFERENCES api_key (id),
-    grantors TEXT NOT NULL,
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    account_id TEXT COLLATE "C" NOT NULL REFERENCES account (id),
+    maker_id TEXT COLLATE "C" REFERENCES api_key (id),
+    grantors TEXT COLLATE "C" NOT NULL,
     depth BIGINT NOT NULL,
-    environment TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    name TEXT,
-    description TEXT,
-    meta TEXT,
-    external_id TEXT,
+    environment TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C",
+    description TEXT COLLATE "C",
+    meta TEXT COLLATE "C",
+    external_id TEXT COLLATE "C",
     enabled BIGINT NOT NULL,
     operator BIGINT NOT NULL,
     unrestricted BIGINT NOT NULL,
-    config TEXT NOT NULL,
+    config TEXT COLLATE "C" NOT NULL,
     expires_at BIGINT,
     ended_at BIGINT,
     line_lives_on BIGINT NOT NULL,
@@ -75,71 +79,75 @@ CREATE TABLE api_key (
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
-CREATE INDEX api_key_account ON api_key (account_id, id);
+CREATE INDEX api_key_account ON api_key (account_id, id) WHERE ended_at IS NULL;
+CREATE INDEX api_key_external ON api_key (account_id, external_id, id)
+    WHERE external_id IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX api_key_maker ON api_key (maker_id) WHERE maker_id IS NOT NULL;
 
 -- A key has one secret, and for a while after a rotation more. Only digests are here.
 CREATE TABLE api_key_secret (
     digest BYTEA NOT NULL PRIMARY KEY,
-    key_id TEXT NOT NULL REFERENCES api_key (id),
-    hint TEXT NOT NULL,
+    key_id TEXT COLLATE "C" NOT NULL REFERENCES api_key (id),
+    hint TEXT COLLATE "C" NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT,
     last_used_at BIGINT,
-    last_used_address TEXT,
-    last_used_agent TEXT
+    last_used_address TEXT COLLATE "C",
+    last_used_agent TEXT COLLATE "C"
 );
 CREATE INDEX api_key_secret_key ON api_key_secret (key_id);
+CREATE INDEX api_key_secret_expiry ON api_key_secret (expires_at) WHERE expires_at IS NOT NULL;
 
 -- One row a minted token. It is the ledger entry of the mint, too.
 CREATE TABLE session (
-    id TEXT NOT NULL PRIMARY KEY,
-    family_id TEXT NOT NULL,
-    account_id TEXT NOT NULL,
-    parent_id TEXT,
-    actor_id TEXT,
-    key_id TEXT NOT NULL,
-    environment TEXT NOT NULL,
-    audience TEXT NOT NULL,
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    family_id TEXT COLLATE "C" NOT NULL,
+    account_id TEXT COLLATE "C" NOT NULL,
+    parent_id TEXT COLLATE "C",
+    actor_id TEXT COLLATE "C",
+    key_id TEXT COLLATE "C" NOT NULL,
+    environment TEXT COLLATE "C" NOT NULL,
+    audience TEXT COLLATE "C" NOT NULL,
     issued_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     renewable_until BIGINT,
     family_tag BIGINT NOT NULL,
-    tags TEXT NOT NULL,
+    tags TEXT COLLATE "C" NOT NULL,
     log_id BIGINT NOT NULL,
     position BIGINT NOT NULL,
-    request_id TEXT NOT NULL,
-    address TEXT,
-    detail TEXT NOT NULL
+    request_id TEXT COLLATE "C" NOT NULL,
+    address TEXT COLLATE "C",
+    detail TEXT COLLATE "C" NOT NULL
 );
 CREATE INDEX session_account ON session (account_id, id);
+CREATE INDEX session_key ON session (account_id, key_id, id);
 CREATE INDEX session_parent ON session (parent_id, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX session_expiry ON session (expires_at);
 
 CREATE TABLE audit (
-    id TEXT NOT NULL PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     at BIGINT NOT NULL,
-    action TEXT NOT NULL,
-    outcome TEXT NOT NULL,
-    account_id TEXT NOT NULL,
-    parent_id TEXT,
-    actor_id TEXT,
-    key_id TEXT,
-    session_id TEXT,
-    target TEXT,
-    request_id TEXT,
-    address TEXT,
-    details TEXT NOT NULL
+    action TEXT COLLATE "C" NOT NULL,
+    outcome TEXT COLLATE "C" NOT NULL,
+    account_id TEXT COLLATE "C" NOT NULL,
+    parent_id TEXT COLLATE "C",
+    actor_id TEXT COLLATE "C",
+    key_id TEXT COLLATE "C",
+    session_id TEXT COLLATE "C",
+    target TEXT COLLATE "C",
+    request_id TEXT COLLATE "C",
+    address TEXT COLLATE "C",
+    details TEXT COLLATE "C" NOT NULL
 );
 CREATE INDEX audit_account ON audit (account_id, id);
 CREATE INDEX audit_parent ON audit (parent_id, id) WHERE parent_id IS NOT NULL;
 
 CREATE TABLE signing_key (
-    kid TEXT NOT NULL PRIMARY KEY,
-    environment TEXT NOT NULL,
-    algorithm TEXT NOT NULL,
-    state TEXT NOT NULL,
-    public_jwk TEXT NOT NULL,
+    kid TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    environment TEXT COLLATE "C" NOT NULL,
+    algorithm TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    public_jwk TEXT COLLATE "C" NOT NULL,
     sealed_private BYTEA,
     created_at BIGINT NOT NULL,
     activated_at BIGINT,

@@ -20,6 +20,7 @@ CREATE TABLE change_log (
     created_at INTEGER NOT NULL,
     PRIMARY KEY (position, tag)
 ) STRICT;
+CREATE INDEX change_log_age ON change_log (created_at);
 
 CREATE TABLE account (
     id TEXT NOT NULL PRIMARY KEY,
@@ -46,8 +47,9 @@ CREATE TABLE account (
 ) STRICT;
 CREATE UNIQUE INDEX account_email ON account (COALESCE(parent_id, ''), email)
     WHERE email IS NOT NULL AND state <> 'deleted';
-CREATE INDEX account_parent ON account (parent_id, id);
-CREATE INDEX account_external ON account (parent_id, external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX account_children ON account (COALESCE(parent_id, ''), id) WHERE state <> 'deleted';
+CREATE INDEX account_external ON account (COALESCE(parent_id, ''), external_id, id)
+    WHERE external_id IS NOT NULL AND state <> 'deleted';
 
 CREATE TABLE api_key (
     id TEXT NOT NULL PRIMARY KEY,
@@ -75,7 +77,9 @@ CREATE TABLE api_key (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX api_key_account ON api_key (account_id, id);
+CREATE INDEX api_key_account ON api_key (account_id, id) WHERE ended_at IS NULL;
+CREATE INDEX api_key_external ON api_key (account_id, external_id, id)
+    WHERE external_id IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX api_key_maker ON api_key (maker_id) WHERE maker_id IS NOT NULL;
 
 -- A key has one secret, and for a while after a rotation more. Only digests are here.
@@ -90,6 +94,7 @@ CREATE TABLE api_key_secret (
     last_used_agent TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX api_key_secret_key ON api_key_secret (key_id);
+CREATE INDEX api_key_secret_expiry ON api_key_secret (expires_at) WHERE expires_at IS NOT NULL;
 
 -- One row a minted token. It is the ledger entry of the mint, too.
 CREATE TABLE session (
@@ -113,6 +118,7 @@ CREATE TABLE session (
     detail TEXT NOT NULL
 ) STRICT;
 CREATE INDEX session_account ON session (account_id, id);
+CREATE INDEX session_key ON session (account_id, key_id, id);
 CREATE INDEX session_parent ON session (parent_id, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX session_expiry ON session (expires_at);
 

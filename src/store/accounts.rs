@@ -2,8 +2,8 @@
 
 use sqlx::FromRow;
 
-use super::error::corrupt;
-use super::{Conn, Page, StoreError, on_conn, paged};
+use super::error::{corrupt, one_row, to_json};
+use super::{Conn, Page, StoreError, by_order, never_stored, on_conn};
 use crate::domain::account::{Account, AccountChain, AccountState, ImpersonationPolicy, Profile};
 use crate::domain::id::AccountId;
 use crate::domain::limits;
@@ -81,8 +81,8 @@ impl TryFrom<AccountRow> for Account {
     }
 }
 
-fn json(object: Option<&JsonObject>) -> Option<String> {
-    object.and_then(|object| serde_json::to_string(object).ok())
+fn json(object: Option<&JsonObject>) -> Result<Option<String>, StoreError> {
+    object.map(to_json).transpose()
 }
 
 /// Stores a new account.
@@ -106,6 +106,7 @@ pub async fn insert(conn: Conn<'_>, account: &Account) -> Result<(), StoreError>
         created_at,
         updated_at,
     } = account;
+    let (limits, meta) = (json(profile.limits.as_ref())?, json(profile.meta.as_ref())?);
     on_conn!(conn, |c| {
         sqlx::query(
             "INSERT INTO account (id, parent_id, depth, name, email, alias, description, image,
@@ -122,8 +123,8 @@ pub async fn insert(conn: Conn<'_>, account: &Account) -> Result<(), StoreError>
         .bind(profile.alias.as_deref())
         .bind(profile.description.as_deref())
         .bind(profile.image.as_deref())
-        .bind(json(profile.limits.as_ref()))
-        .bind(json(profile.meta.as_ref()))
+        .bind(limits)
+        .bind(meta)
         .bind(profile.external_id.as_deref())
         .bind(state.as_str())
         .bind(i64::from(*can_impersonate))
@@ -146,7 +147,9 @@ pub async fn insert(conn: Conn<'_>, account: &Account) -> Result<(), StoreError>
 /// # Errors
 /// [`StoreError::Conflict`] when a sibling has the same e-mail address.
 pub async fn update(conn: Conn<'_>, account: &Account) -> Result<(), StoreError> {
-    on_conn!(conn, |c| {
+    let limits = json(account.profile.limits.as_ref())?;
+    let meta = json(account.profile.meta.as_ref())?;
+    let rows = on_conn!(conn, |c| {
         sqlx::query(
             "UPDATE account SET name = $2, email = $3, alias = $4, description = $5, image = $6,
                  limits = $7, meta = $8, external_id = $9, state = $10, can_impersonate = $11,
@@ -159,8 +162,8 @@ pub async fn update(conn: Conn<'_>, account: &Account) -> Result<(), StoreError>
         .bind(account.profile.alias.as_deref())
         .bind(account.profile.description.as_deref())
         .bind(account.profile.image.as_deref())
-        .bind(json(account.profile.limits.as_ref()))
-        .bind(json(account.profile.meta.as_ref()))
+        .bind(limits)
+        .bind(meta)
         .bind(account.profile.external_id.as_deref())
         .bind(account.state.as_str())
         .bind(i64::from(account.can_impersonate))
@@ -169,9 +172,10 @@ pub async fn update(conn: Conn<'_>, account: &Account) -> Result<(), StoreError>
         .bind(account.barred_at.map(Position::get))
         .bind(account.updated_at.millis())
         .execute(c)
-        .await?;
+        .await?
+        .rows_affected()
     });
-    Ok(())
+    one_row(rows, TABLE)
 }
 
 /// An account with all above it, in one snapshot.
@@ -253,27 +257,49 @@ pub async fn list(
     filter: &Filter,
     page: &Page,
 ) -> Result<Vec<Account>, StoreError> {
+    macro_rules! select {
+        ($order:literal, $narrow:literal) => {
+            concat!(
+                "SELECT id, parent_id, depth, name, email, alias, description, image, limits, meta,
+                     external_id, state, can_impersonate, impersonation_policy, tag, child_tag,
+                     parent_tag, denied_at, barred_at, created_at, updated_at
+                 FROM account
+                 WHERE COALESCE(parent_id, '') = $1 AND state <> 'deleted'
+                     AND id > $2 AND id < $3 AND ",
+                $narrow,
+                " ORDER BY id ",
+                $order,
+                " LIMIT $6"
+            )
+        };
+    }
+    let (email, external_id) = (filter.email.as_ref(), filter.external_id.as_deref());
+    if never_stored(external_id) {
+        return Ok(Vec::new());
+    }
+    // Each has an index of its own.
+    let text = if email.is_some() {
+        by_order!(
+            page.order,
+            select,
+            "email = $4 AND ($5 IS NULL OR external_id = $5)"
+        )
+    } else if external_id.is_some() {
+        by_order!(page.order, select, "$4 IS NULL AND external_id = $5")
+    } else {
+        by_order!(page.order, select, "$4 IS NULL AND $5 IS NULL")
+    };
     let (lower, upper) = page.bounds();
     let rows: Vec<AccountRow> = on_conn!(conn, |c| {
-        sqlx::query_as(paged!(
-            page.order,
-            "SELECT id, parent_id, depth, name, email, alias, description, image, limits, meta,
-                 external_id, state, can_impersonate, impersonation_policy, tag, child_tag,
-                 parent_tag, denied_at, barred_at, created_at, updated_at
-             FROM account
-             WHERE COALESCE(parent_id, '') = $1 AND state <> 'deleted'
-                 AND id > $2 AND id < $3
-                 AND ($4 = '' OR email = $4) AND ($5 = '' OR external_id = $5)",
-            "LIMIT $6"
-        ))
-        .bind(parent.map_or("", AccountId::as_str))
-        .bind(lower)
-        .bind(upper)
-        .bind(filter.email.as_ref().map_or("", Email::as_str))
-        .bind(filter.external_id.as_deref().unwrap_or(""))
-        .bind(page.limit())
-        .fetch_all(c)
-        .await?
+        sqlx::query_as(text)
+            .bind(parent.map_or("", AccountId::as_str))
+            .bind(lower)
+            .bind(upper)
+            .bind(email.map(Email::as_str))
+            .bind(external_id)
+            .bind(page.limit())
+            .fetch_all(c)
+            .await?
     });
     rows.into_iter().map(Account::try_from).collect()
 }

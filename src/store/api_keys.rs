@@ -1,9 +1,11 @@
 //! API keys, with their makers. Digests are in [`super::secrets`].
 
+use std::collections::BTreeSet;
+
 use sqlx::FromRow;
 
-use super::error::corrupt;
-use super::{Conn, Page, StoreError, on_conn, paged};
+use super::error::{corrupt, one_row, to_json};
+use super::{Conn, Page, StoreError, by_order, never_stored, on_conn};
 use crate::domain::api_key::{ApiKey, Ended, KeyProfile};
 use crate::domain::config::Config;
 use crate::domain::environment::Environment;
@@ -95,8 +97,8 @@ impl TryFrom<KeyRow> for ApiKey {
     }
 }
 
-fn config(key: &ApiKey) -> String {
-    serde_json::to_string(&Config::from_restrictions(&key.restrictions)).unwrap_or_default()
+fn config(key: &ApiKey) -> Result<String, StoreError> {
+    to_json(&Config::from_restrictions(&key.restrictions))
 }
 
 /// Stores a new key.
@@ -104,12 +106,9 @@ fn config(key: &ApiKey) -> String {
 /// # Errors
 /// [`StoreError`].
 pub async fn insert(conn: Conn<'_>, key: &ApiKey) -> Result<(), StoreError> {
-    let grantors = serde_json::to_string(&key.grantors).unwrap_or_default();
-    let meta = key
-        .profile
-        .meta
-        .as_ref()
-        .and_then(|meta| serde_json::to_string(meta).ok());
+    let grantors = to_json(&key.grantors)?;
+    let meta = key.profile.meta.as_ref().map(to_json).transpose()?;
+    let config = config(key)?;
     on_conn!(conn, |c| {
         sqlx::query(
             "INSERT INTO api_key (id, account_id, maker_id, grantors, depth, environment, kind,
@@ -133,7 +132,7 @@ pub async fn insert(conn: Conn<'_>, key: &ApiKey) -> Result<(), StoreError> {
         .bind(i64::from(key.enabled))
         .bind(i64::from(key.operator))
         .bind(i64::from(key.declared_unrestricted))
-        .bind(config(key))
+        .bind(config)
         .bind(key.expires_at.map(Timestamp::millis))
         .bind(key.ended.map(|ended| ended.at.millis()))
         .bind(i64::from(
@@ -156,17 +155,14 @@ pub async fn insert(conn: Conn<'_>, key: &ApiKey) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub async fn update(conn: Conn<'_>, key: &ApiKey) -> Result<(), StoreError> {
-    let meta = key
-        .profile
-        .meta
-        .as_ref()
-        .and_then(|meta| serde_json::to_string(meta).ok());
-    on_conn!(conn, |c| {
+    let meta = key.profile.meta.as_ref().map(to_json).transpose()?;
+    let config = config(key)?;
+    let rows = on_conn!(conn, |c| {
         sqlx::query(
             "UPDATE api_key SET name = $2, description = $3, meta = $4, external_id = $5,
                  enabled = $6, unrestricted = $7, config = $8, expires_at = $9, ended_at = $10,
                  line_lives_on = $11, line_cut_at = $12, updated_at = $13
-             WHERE id = $1",
+             WHERE id = $1 AND account_id = $14",
         )
         .bind(key.id.as_str())
         .bind(key.profile.name.as_deref())
@@ -175,7 +171,7 @@ pub async fn update(conn: Conn<'_>, key: &ApiKey) -> Result<(), StoreError> {
         .bind(key.profile.external_id.as_deref())
         .bind(i64::from(key.enabled))
         .bind(i64::from(key.declared_unrestricted))
-        .bind(config(key))
+        .bind(config)
         .bind(key.expires_at.map(Timestamp::millis))
         .bind(key.ended.map(|ended| ended.at.millis()))
         .bind(i64::from(
@@ -183,10 +179,12 @@ pub async fn update(conn: Conn<'_>, key: &ApiKey) -> Result<(), StoreError> {
         ))
         .bind(key.line_cut_at.map(Position::get))
         .bind(key.updated_at.millis())
+        .bind(key.account.as_str())
         .execute(c)
-        .await?;
+        .await?
+        .rows_affected()
     });
-    Ok(())
+    one_row(rows, TABLE)
 }
 
 /// A key and its makers, nearest first, in one snapshot. It is for authentication and for the rules
@@ -280,6 +278,10 @@ pub async fn descendants(conn: Conn<'_>, id: &KeyId) -> Result<Vec<ApiKey>, Stor
         .fetch_all(c)
         .await?
     });
+    let mut seen = BTreeSet::from([id.as_str().to_owned()]);
+    if !rows.iter().all(|row| seen.insert(row.id.clone())) {
+        return Err(corrupt(TABLE, "maker_id"));
+    }
     rows.into_iter().map(ApiKey::try_from).collect()
 }
 
@@ -302,27 +304,44 @@ pub async fn list(
     filter: &Filter,
     page: &Page,
 ) -> Result<Vec<ApiKey>, StoreError> {
+    macro_rules! select {
+        ($order:literal, $narrow:literal) => {
+            concat!(
+                "SELECT id, account_id, maker_id, grantors, depth, environment, kind, name,
+                     description, meta, external_id, enabled, operator, unrestricted, config,
+                     expires_at, ended_at, line_lives_on, tag, line_tag, made_at, line_cut_at,
+                     created_at, updated_at
+                 FROM api_key
+                 WHERE account_id = $1 AND ended_at IS NULL AND id > $2 AND id < $3
+                     AND ($4 IS NULL OR environment = $4) AND ",
+                $narrow,
+                " ORDER BY id ",
+                $order,
+                " LIMIT $6"
+            )
+        };
+    }
+    let external_id = filter.external_id.as_deref();
+    if never_stored(external_id) {
+        return Ok(Vec::new());
+    }
+    // Each has an index of its own.
+    let text = if external_id.is_some() {
+        by_order!(page.order, select, "external_id = $5")
+    } else {
+        by_order!(page.order, select, "$5 IS NULL")
+    };
     let (lower, upper) = page.bounds();
     let rows: Vec<KeyRow> = on_conn!(conn, |c| {
-        sqlx::query_as(paged!(
-            page.order,
-            "SELECT id, account_id, maker_id, grantors, depth, environment, kind, name,
-                 description, meta, external_id, enabled, operator, unrestricted, config,
-                 expires_at, ended_at, line_lives_on, tag, line_tag, made_at, line_cut_at,
-                 created_at, updated_at
-             FROM api_key
-             WHERE account_id = $1 AND ended_at IS NULL AND id > $2 AND id < $3
-                 AND ($4 = '' OR environment = $4) AND ($5 = '' OR external_id = $5)",
-            "LIMIT $6"
-        ))
-        .bind(account.as_str())
-        .bind(lower)
-        .bind(upper)
-        .bind(filter.environment.map_or("", Environment::as_str))
-        .bind(filter.external_id.as_deref().unwrap_or(""))
-        .bind(page.limit())
-        .fetch_all(c)
-        .await?
+        sqlx::query_as(text)
+            .bind(account.as_str())
+            .bind(lower)
+            .bind(upper)
+            .bind(filter.environment.map(Environment::as_str))
+            .bind(external_id)
+            .bind(page.limit())
+            .fetch_all(c)
+            .await?
     });
     rows.into_iter().map(ApiKey::try_from).collect()
 }

@@ -2,8 +2,8 @@
 
 use sqlx::FromRow;
 
-use super::error::corrupt;
-use super::{Conn, Page, StoreError, on_conn, paged};
+use super::error::{corrupt, to_json};
+use super::{Conn, Page, StoreError, by_order, on_conn};
 use crate::domain::audit::{Action, Entry, Outcome};
 use crate::domain::id::{AccountId, AuditId, KeyId, RequestId, SessionId};
 use crate::domain::time::Timestamp;
@@ -34,6 +34,7 @@ impl TryFrom<AuditRow> for Entry {
         let key = row.key_id.map(|id| KeyId::parse(&id)).transpose();
         let session = row.session_id.map(|id| SessionId::parse(&id)).transpose();
         let request = row.request_id.map(|id| RequestId::parse(&id)).transpose();
+        let address = row.address.map(|address| address.parse()).transpose();
         Ok(Self {
             id: AuditId::parse(&row.id).map_err(|_| corrupt(TABLE, "id"))?,
             at: Timestamp::from_millis(row.at),
@@ -45,7 +46,7 @@ impl TryFrom<AuditRow> for Entry {
             session: session.map_err(|_| corrupt(TABLE, "session_id"))?,
             target: row.target,
             request: request.map_err(|_| corrupt(TABLE, "request_id"))?,
-            address: row.address.and_then(|address| address.parse().ok()),
+            address: address.map_err(|_| corrupt(TABLE, "address"))?,
             details: serde_json::from_str(&row.details).map_err(|_| corrupt(TABLE, "details"))?,
         })
     }
@@ -74,7 +75,7 @@ pub async fn append(
         address,
         details,
     } = entry;
-    let details = serde_json::to_string(details).unwrap_or_default();
+    let details = to_json(details)?;
     on_conn!(conn, |c| {
         sqlx::query(
             "INSERT INTO audit (id, at, action, outcome, account_id, parent_id, actor_id, key_id,
@@ -109,22 +110,40 @@ pub async fn list(
     account: &AccountId,
     page: &Page,
 ) -> Result<Vec<Entry>, StoreError> {
+    // Two ranges of two indexes, each no longer than the page, and the rows of the first of both.
+    macro_rules! select {
+        ($order:literal) => {
+            concat!(
+                "SELECT id, at, action, outcome, account_id, actor_id, key_id, session_id, target,
+                     request_id, address, details
+                 FROM audit
+                 WHERE id IN (
+                     SELECT id FROM (
+                         SELECT id FROM audit WHERE account_id = $1 AND id > $2 AND id < $3
+                         ORDER BY id ",
+                $order,
+                " LIMIT $4) AS own
+                     UNION ALL
+                     SELECT id FROM (
+                         SELECT id FROM audit WHERE parent_id = $1 AND id > $2 AND id < $3
+                         ORDER BY id ",
+                $order,
+                " LIMIT $4) AS below)
+                 ORDER BY id ",
+                $order,
+                " LIMIT $4"
+            )
+        };
+    }
     let (lower, upper) = page.bounds();
     let rows: Vec<AuditRow> = on_conn!(conn, |c| {
-        sqlx::query_as(paged!(
-            page.order,
-            "SELECT id, at, action, outcome, account_id, actor_id, key_id, session_id, target,
-                 request_id, address, details
-             FROM audit
-             WHERE (account_id = $1 OR parent_id = $1) AND id > $2 AND id < $3",
-            "LIMIT $4"
-        ))
-        .bind(account.as_str())
-        .bind(lower)
-        .bind(upper)
-        .bind(page.limit())
-        .fetch_all(c)
-        .await?
+        sqlx::query_as(by_order!(page.order, select))
+            .bind(account.as_str())
+            .bind(lower)
+            .bind(upper)
+            .bind(page.limit())
+            .fetch_all(c)
+            .await?
     });
     rows.into_iter().map(Entry::try_from).collect()
 }

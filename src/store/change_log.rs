@@ -94,10 +94,12 @@ pub async fn append(
 /// [`StoreError`].
 pub async fn since(conn: Conn<'_>, position: Position) -> Result<Vec<(Tag, Position)>, StoreError> {
     let rows: Vec<(i64, i64)> = on_conn!(conn, |c| {
-        sqlx::query_as("SELECT tag, position FROM change_log WHERE position > $1 ORDER BY position")
-            .bind(position.get())
-            .fetch_all(c)
-            .await?
+        sqlx::query_as(
+            "SELECT tag, position FROM change_log WHERE position > $1 ORDER BY position, tag",
+        )
+        .bind(position.get())
+        .fetch_all(c)
+        .await?
     });
     Ok(rows
         .into_iter()

@@ -1,5 +1,6 @@
 //! Answers to be replayed, sealed. The key that opens one is in no row (DESIGN.md §8).
 
+use super::error::one_row;
 use super::{Conn, StoreError, on_conn};
 use crate::domain::time::Timestamp;
 
@@ -12,8 +13,8 @@ pub struct Answer {
     pub sealed_answer: Vec<u8>,
 }
 
-/// Takes the place of an answer. `false` when it is taken; on PostgreSQL this waits until a
-/// transaction that holds the place ends.
+/// Takes the place of an answer. `false` when it is taken, be it by an answer that has expired;
+/// [`prune`] it first. On PostgreSQL this waits until a transaction that holds the place ends.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -44,14 +45,15 @@ pub async fn begin(
 /// # Errors
 /// [`StoreError`].
 pub async fn finish(conn: Conn<'_>, id: &[u8], sealed_answer: &[u8]) -> Result<(), StoreError> {
-    on_conn!(conn, |c| {
+    let rows = on_conn!(conn, |c| {
         sqlx::query("UPDATE idempotency SET sealed_answer = $2 WHERE id = $1")
             .bind(id)
             .bind(sealed_answer)
             .execute(c)
-            .await?;
+            .await?
+            .rows_affected()
     });
-    Ok(())
+    one_row(rows, "idempotency")
 }
 
 /// An answer that has not expired.
@@ -75,8 +77,14 @@ pub async fn find(conn: Conn<'_>, id: &[u8], now: Timestamp) -> Result<Option<An
 /// # Errors
 /// [`StoreError`].
 pub async fn prune(conn: Conn<'_>, id: Option<&[u8]>, now: Timestamp) -> Result<u64, StoreError> {
+    // Each has an index of its own.
+    let text = if id.is_some() {
+        "DELETE FROM idempotency WHERE expires_at <= $1 AND id = $2"
+    } else {
+        "DELETE FROM idempotency WHERE expires_at <= $1 AND $2 IS NULL"
+    };
     Ok(on_conn!(conn, |c| {
-        sqlx::query("DELETE FROM idempotency WHERE expires_at <= $1 AND ($2 IS NULL OR id = $2)")
+        sqlx::query(text)
             .bind(now.millis())
             .bind(id)
             .execute(c)

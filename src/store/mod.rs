@@ -62,19 +62,20 @@ macro_rules! on_conn {
 }
 pub(crate) use on_conn;
 
-/// The text of a query that lists rows by id in one of two directions: two texts, so that an index
-/// serves each.
-macro_rules! paged {
-    ($order:expr, $select:literal, $limit:literal) => {
+/// The text of a query that lists rows by id in one of two directions, from a macro that is given
+/// the direction: two texts, so that an index serves each.
+macro_rules! by_order {
+    ($order:expr, $text:ident $(, $part:literal)?) => {
         match $order {
-            $crate::store::Order::Asc => concat!($select, " ORDER BY id ASC ", $limit),
-            $crate::store::Order::Desc => concat!($select, " ORDER BY id DESC ", $limit),
+            $crate::store::Order::Asc => $text!("ASC" $(, $part)?),
+            $crate::store::Order::Desc => $text!("DESC" $(, $part)?),
         }
     };
 }
-pub(crate) use paged;
+pub(crate) use by_order;
 
-/// A pooled connection without a transaction.
+/// A pooled connection without a transaction. On SQLite a write through it is refused: writers wait
+/// for each other in [`Store::write`].
 #[derive(Debug)]
 pub struct Read(ReadInner);
 
@@ -200,19 +201,30 @@ pub struct Page {
     pub take: u32,
 }
 
+/// Rows of one page, whatever its reader asks for.
+const TAKE_MAX: u32 = 1000;
+
 impl Page {
     /// The bounds of the ids of this page, both exclusive, for `id > $lower AND id < $upper`: one
     /// text of a query then serves both directions and the first page.
-    fn bounds(&self) -> (String, String) {
+    fn bounds(&self) -> (&str, &str) {
         const LAST: &str = "~";
-        let after = self.after.clone();
+        // A cursor is what a client wrote. An empty one is none, and no id has a NUL, which
+        // PostgreSQL refuses in any text.
+        let after = self.after.as_deref().and_then(|id| id.split('\0').next());
+        let after = after.filter(|id| !id.is_empty());
         match self.order {
-            Order::Asc => (after.unwrap_or_default(), LAST.to_owned()),
-            Order::Desc => (String::new(), after.unwrap_or_else(|| LAST.to_owned())),
+            Order::Asc => (after.unwrap_or_default(), LAST),
+            Order::Desc => ("", after.unwrap_or(LAST)),
         }
     }
 
     fn limit(&self) -> i64 {
-        i64::from(self.take)
+        i64::from(self.take.min(TAKE_MAX))
     }
+}
+
+/// Whether no row can hold this text: PostgreSQL stores no NUL.
+fn never_stored(text: Option<&str>) -> bool {
+    text.is_some_and(|text| text.contains('\0'))
 }

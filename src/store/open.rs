@@ -143,12 +143,17 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
 
     let options = SqliteConnectOptions::from_str(url)
         .map_err(OpenError::Url)?
-        .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(ACQUIRE_TIMEOUT);
     let file = options.get_filename().to_owned();
+    if is_in_memory(url, &file) {
+        return Err(OpenError::Durability {
+            setting: "no file".to_owned(),
+            needed: "a database in a file",
+        });
+    }
     if let Some(folder) = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -158,6 +163,10 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
             source,
         })?;
     }
+    // Migrations of SQLite take no lock of their own, nor is the change to a write-ahead log safe
+    // from two programs that start at once.
+    let lock = FileLock::take(&file.with_extension("migrate.lock")).await?;
+    make_private(&file).map_err(|error| OpenError::Connect(sqlx::Error::Io(error)))?;
 
     let write = SqlitePoolOptions::new()
         .max_connections(1)
@@ -179,25 +188,14 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
             needed: "journal_mode=wal and synchronous=FULL (2)",
         });
     }
-    {
-        // Migrations of SQLite take no lock of their own; two programs may start at once.
-        let path = file.with_extension("migrate.lock");
-        let failed = |source| OpenError::Lock {
-            file: path.display().to_string(),
-            source,
-        };
-        let lock = std::fs::File::create(&path).map_err(failed)?;
-        let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
-            .await
-            .map_err(|error| failed(std::io::Error::other(error)))?
-            .map_err(failed)?;
-        MIGRATIONS.run(&write).await?;
-        drop(lock);
-    }
+    MIGRATIONS.run(&write).await?;
+    drop(lock);
+
     let read = SqlitePoolOptions::new()
         .max_connections(size.max.max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
+        // What writes goes through the one connection that is for it.
+        .connect_with(options.pragma("query_only", "ON"))
         .await
         .map_err(OpenError::Connect)?;
     Ok(Store {
@@ -205,8 +203,60 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
     })
 }
 
+#[cfg(feature = "sqlite")]
+fn is_in_memory(url: &str, file: &Path) -> bool {
+    file.as_os_str().is_empty() || url.contains(":memory:") || url.contains("mode=memory")
+}
+
+/// Makes the file of the database where there is none, readable by its owner alone. SQLite gives the
+/// files beside it the same mode.
+#[cfg(feature = "sqlite")]
+fn make_private(file: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(file) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A file whose lock only one program has at a time, until this is dropped.
+#[cfg(feature = "sqlite")]
+struct FileLock {
+    _file: std::fs::File,
+}
+
+#[cfg(feature = "sqlite")]
+impl FileLock {
+    async fn take(path: &Path) -> Result<Self, OpenError> {
+        const TRY_EVERY: Duration = Duration::from_millis(50);
+        const TRIES: u32 = 600;
+
+        let failed = |source| OpenError::Lock {
+            file: path.display().to_string(),
+            source,
+        };
+        let file = std::fs::File::create(path).map_err(failed)?;
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(TRY_EVERY).await,
+                Err(std::fs::TryLockError::Error(source)) => return Err(failed(source)),
+            }
+        }
+        Err(failed(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            "another program has had it for half a minute",
+        )))
+    }
+}
+
 #[cfg(feature = "postgres")]
 async fn open_postgres(url: &str, size: PoolSize) -> Result<Store, OpenError> {
+    use sqlx::Connection as _;
     use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
     static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -217,6 +267,9 @@ async fn open_postgres(url: &str, size: PoolSize) -> Result<Store, OpenError> {
         .options([
             ("statement_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "30s"),
+            // Changes read behind the lock of the log, so each statement must see what is committed
+            // then.
+            ("default_transaction_isolation", "read committed"),
         ]);
     let pool = PgPoolOptions::new()
         .max_connections(size.max.max(2))
@@ -237,8 +290,15 @@ async fn open_postgres(url: &str, size: PoolSize) -> Result<Store, OpenError> {
             });
         }
     }
-    // Takes an advisory lock of its own.
-    MIGRATIONS.run(&pool).await?;
+    // A connection of its own: it may wait long for another node's migrations, and when one fails,
+    // the advisory lock that they take goes with it.
+    let mut conn = pool.acquire().await.map_err(OpenError::Connect)?.detach();
+    sqlx::query("SET statement_timeout = '5min'")
+        .execute(&mut conn)
+        .await
+        .map_err(OpenError::Connect)?;
+    MIGRATIONS.run(&mut conn).await?;
+    conn.close().await.map_err(OpenError::Connect)?;
     Ok(Store {
         pools: Pools::Postgres { pool },
     })

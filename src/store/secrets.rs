@@ -127,22 +127,33 @@ pub async fn of_key(conn: Conn<'_>, key: &KeyId) -> Result<Vec<Secret>, StoreErr
     rows.into_iter().map(Secret::try_from).collect()
 }
 
-/// The secrets of all listed keys, given as a JSON list of ids, newest first.
+/// The secrets of all listed keys, by key, the newest of each first. For one page of keys.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn of_keys(mut conn: Conn<'_>, keys: &[&KeyId]) -> Result<Vec<Secret>, StoreError> {
-    let mut secrets = Vec::new();
-    for key in keys {
-        let reborrowed = match &mut conn {
-            #[cfg(feature = "sqlite")]
-            Conn::Sqlite(c) => Conn::Sqlite(c),
-            #[cfg(feature = "postgres")]
-            Conn::Postgres(c) => Conn::Postgres(c),
-        };
-        secrets.extend(of_key(reborrowed, key).await?);
+pub async fn of_keys(conn: Conn<'_>, keys: &[&KeyId]) -> Result<Vec<Secret>, StoreError> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(secrets)
+    let rows: Vec<SecretRow> = on_conn!(conn, |c| {
+        let mut query = sqlx::QueryBuilder::new(
+            "SELECT digest, key_id, hint, created_at, expires_at, last_used_at,
+                 last_used_address, last_used_agent
+             FROM api_key_secret WHERE key_id IN (",
+        );
+        let mut ids = query.separated(", ");
+        for key in keys {
+            ids.push_bind(key.as_str());
+        }
+        query.push(") ORDER BY key_id, created_at DESC, digest");
+        // Each length is a text of its own; they are not worth a place among the prepared ones.
+        query
+            .build_query_as()
+            .persistent(false)
+            .fetch_all(c)
+            .await?
+    });
+    rows.into_iter().map(Secret::try_from).collect()
 }
 
 /// Lets the secrets of a key end at an instant, those that end earlier aside.
@@ -182,4 +193,18 @@ pub async fn touch(conn: Conn<'_>, digest: &KeyDigest, used: &LastUsed) -> Resul
         .await?;
     });
     Ok(())
+}
+
+/// Drops secrets that stopped working before an instant. The number of rows.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn prune(conn: Conn<'_>, before: Timestamp) -> Result<u64, StoreError> {
+    Ok(on_conn!(conn, |c| {
+        sqlx::query("DELETE FROM api_key_secret WHERE expires_at < $1")
+            .bind(before.millis())
+            .execute(c)
+            .await?
+            .rows_affected()
+    }))
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
-use super::error::corrupt;
-use super::{Conn, Page, StoreError, on_conn, paged};
+use super::error::{corrupt, to_json};
+use super::{Conn, Page, StoreError, by_order, on_conn};
 use crate::domain::config;
 use crate::domain::environment::Environment;
 use crate::domain::id::{AccountId, KeyId, RequestId, SessionId};
@@ -73,6 +73,7 @@ impl TryFrom<SessionRow> for Session {
     fn try_from(row: SessionRow) -> Result<Self, StoreError> {
         let bad = || corrupt(TABLE, "detail");
         let detail: Detail = serde_json::from_str(&row.detail).map_err(|_| bad())?;
+        let address = row.address.map(|address| address.parse()).transpose();
         let permissions = match detail.scope.as_deref() {
             None => None,
             Some("") => Some(Permissions::default()),
@@ -114,7 +115,7 @@ impl TryFrom<SessionRow> for Session {
             expires_at: Timestamp::from_millis(row.expires_at),
             renewable_until: row.renewable_until.map(Timestamp::from_millis),
             request: RequestId::parse(&row.request_id).map_err(|_| corrupt(TABLE, "request_id"))?,
-            address: row.address.and_then(|address| address.parse().ok()),
+            address: address.map_err(|_| corrupt(TABLE, "address"))?,
         })
     }
 }
@@ -167,7 +168,7 @@ pub async fn insert(
             values: profile.values.clone(),
         }),
     };
-    let detail = serde_json::to_string(&detail).unwrap_or_default();
+    let detail = to_json(&detail)?;
     on_conn!(conn, |c| {
         sqlx::query(
             "INSERT INTO session (id, family_id, account_id, parent_id, actor_id, key_id,
@@ -229,9 +230,19 @@ pub async fn find_in(
     account: &AccountId,
     id: &SessionId,
 ) -> Result<Option<Session>, StoreError> {
-    Ok(find(conn, id)
+    let row: Option<SessionRow> = on_conn!(conn, |c| {
+        sqlx::query_as(
+            "SELECT id, family_id, account_id, key_id, environment, audience, issued_at,
+                 expires_at, renewable_until, family_tag, tags, log_id, position, request_id,
+                 address, detail
+             FROM session WHERE account_id = $1 AND id = $2",
+        )
+        .bind(account.as_str())
+        .bind(id.as_str())
+        .fetch_optional(c)
         .await?
-        .filter(|session| session.account == *account))
+    });
+    row.map(Session::try_from).transpose()
 }
 
 /// What a list of sessions is narrowed to.
@@ -253,26 +264,39 @@ pub async fn list(
     filter: &Filter,
     page: &Page,
 ) -> Result<Vec<Session>, StoreError> {
+    macro_rules! select {
+        ($order:literal, $narrow:literal) => {
+            concat!(
+                "SELECT id, family_id, account_id, key_id, environment, audience, issued_at,
+                     expires_at, renewable_until, family_tag, tags, log_id, position, request_id,
+                     address, detail
+                 FROM session
+                 WHERE account_id = $1 AND id > $2 AND id < $3
+                     AND ($5 IS NULL OR environment = $5) AND ",
+                $narrow,
+                " ORDER BY id ",
+                $order,
+                " LIMIT $6"
+            )
+        };
+    }
+    // Each has an index of its own.
+    let text = if filter.key.is_some() {
+        by_order!(page.order, select, "key_id = $4")
+    } else {
+        by_order!(page.order, select, "$4 IS NULL")
+    };
     let (lower, upper) = page.bounds();
     let rows: Vec<SessionRow> = on_conn!(conn, |c| {
-        sqlx::query_as(paged!(
-            page.order,
-            "SELECT id, family_id, account_id, key_id, environment, audience, issued_at,
-                 expires_at, renewable_until, family_tag, tags, log_id, position, request_id,
-                 address, detail
-             FROM session
-             WHERE account_id = $1 AND id > $2 AND id < $3
-                 AND ($4 = '' OR key_id = $4) AND ($5 = '' OR environment = $5)",
-            "LIMIT $6"
-        ))
-        .bind(account.as_str())
-        .bind(lower)
-        .bind(upper)
-        .bind(filter.key.as_ref().map_or("", KeyId::as_str))
-        .bind(filter.environment.map_or("", Environment::as_str))
-        .bind(page.limit())
-        .fetch_all(c)
-        .await?
+        sqlx::query_as(text)
+            .bind(account.as_str())
+            .bind(lower)
+            .bind(upper)
+            .bind(filter.key.as_ref().map(KeyId::as_str))
+            .bind(filter.environment.map(Environment::as_str))
+            .bind(page.limit())
+            .fetch_all(c)
+            .await?
     });
     rows.into_iter().map(Session::try_from).collect()
 }
@@ -287,23 +311,60 @@ pub async fn ledger(
     account: &AccountId,
     page: &Page,
 ) -> Result<Vec<Session>, StoreError> {
+    // Two ranges of two indexes, each no longer than the page, and the rows of the first of both.
+    macro_rules! select {
+        ($order:literal) => {
+            concat!(
+                "SELECT id, family_id, account_id, key_id, environment, audience, issued_at,
+                     expires_at, renewable_until, family_tag, tags, log_id, position, request_id,
+                     address, detail
+                 FROM session
+                 WHERE id IN (
+                     SELECT id FROM (
+                         SELECT id FROM session WHERE account_id = $1 AND id > $2 AND id < $3
+                         ORDER BY id ",
+                $order,
+                " LIMIT $4) AS own
+                     UNION ALL
+                     SELECT id FROM (
+                         SELECT id FROM session WHERE parent_id = $1 AND id > $2 AND id < $3
+                         ORDER BY id ",
+                $order,
+                " LIMIT $4) AS below)
+                 ORDER BY id ",
+                $order,
+                " LIMIT $4"
+            )
+        };
+    }
     let (lower, upper) = page.bounds();
     let rows: Vec<SessionRow> = on_conn!(conn, |c| {
-        sqlx::query_as(paged!(
-            page.order,
-            "SELECT id, family_id, account_id, key_id, environment, audience, issued_at,
-                 expires_at, renewable_until, family_tag, tags, log_id, position, request_id,
-                 address, detail
-             FROM session
-             WHERE (account_id = $1 OR parent_id = $1) AND id > $2 AND id < $3",
-            "LIMIT $4"
-        ))
-        .bind(account.as_str())
-        .bind(lower)
-        .bind(upper)
-        .bind(page.limit())
-        .fetch_all(c)
-        .await?
+        sqlx::query_as(by_order!(page.order, select))
+            .bind(account.as_str())
+            .bind(lower)
+            .bind(upper)
+            .bind(page.limit())
+            .fetch_all(c)
+            .await?
     });
     rows.into_iter().map(Session::try_from).collect()
+}
+
+/// Drops sessions that expired before an instant, at most `limit` of them, those that expired first
+/// before others. The number of rows. With its row a session leaves the ledger.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn prune(conn: Conn<'_>, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    Ok(on_conn!(conn, |c| {
+        sqlx::query(
+            "DELETE FROM session WHERE id IN (
+                 SELECT id FROM session WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
+        )
+        .bind(before.millis())
+        .bind(i64::from(limit))
+        .execute(c)
+        .await?
+        .rows_affected()
+    }))
 }
