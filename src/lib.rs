@@ -4,6 +4,8 @@
 //! `docs/ARCHITECTURE.md` is the map. `cli`, `http` → `app` → `store`, `token` → `domain`;
 //! `verifier` → `token` → `domain`. Nothing points back.
 
+#[cfg(feature = "server")]
+pub mod app;
 pub mod clock;
 pub mod domain;
 pub mod entropy;
@@ -11,6 +13,8 @@ pub mod entropy;
 pub mod http;
 #[cfg(feature = "server")]
 pub mod logging;
+#[cfg(feature = "server")]
+pub mod metrics;
 #[cfg(feature = "server")]
 pub mod settings;
 #[cfg(feature = "server")]
