@@ -138,10 +138,18 @@ impl AccountChain {
         std::iter::once(&self.account).chain(&self.above)
     }
 
-    /// Whether it and every account above it are active.
+    /// Whether it and every account above it are active. A chain with a gap in it is not: what is
+    /// missing could be the one that is suspended.
     pub fn is_active(&self) -> bool {
-        self.iter()
-            .all(|account| account.state == AccountState::Active)
+        let whole = self.iter().map(|account| account.parent.as_ref()).eq(self
+            .above
+            .iter()
+            .map(|above| Some(&above.id))
+            .chain([None]));
+        whole
+            && self
+                .iter()
+                .all(|account| account.state == AccountState::Active)
     }
 
     /// The account in this chain of which `child` is a child, with that child.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::binding::{Dimension, NamedValues};
+use super::binding::{Bindings, Dimension, NamedValues};
 use super::effective::Effective;
 use super::permission::Permission;
 use super::rate::Turn;
@@ -73,6 +73,37 @@ impl Permit {
     pub fn unnamed(&self) -> &[Dimension] {
         &self.unnamed
     }
+}
+
+/// Judges the values that the body of a mint names, where header and path may have named none. A
+/// value that they named must be among those of the body: two sources that disagree are refused.
+///
+/// # Errors
+/// [`Deny::Binding`].
+pub fn decide_body(
+    effective: &Effective,
+    permit: &Permit,
+    named: &NamedValues,
+    body: &Bindings,
+) -> Result<(), Deny> {
+    for (dimension, values) in body.iter() {
+        if named
+            .get(&dimension)
+            .is_some_and(|value| !values.contains(value))
+        {
+            return Err(Deny::Binding(dimension));
+        }
+    }
+    for dimension in permit.unnamed() {
+        let allowed = effective.bindings.get(*dimension);
+        let within = body.get(*dimension).is_some_and(|values| {
+            !values.is_empty() && allowed.is_some_and(|allowed| values.is_subset(allowed))
+        });
+        if !within {
+            return Err(Deny::Binding(*dimension));
+        }
+    }
+    Ok(())
 }
 
 /// Why a request is refused.

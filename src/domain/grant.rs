@@ -10,7 +10,7 @@ use super::limits;
 use super::origin::Domains;
 use super::permission::{Permission, Permissions};
 use super::route::{NotCovered, RouteSet, RouteSetError};
-use super::session::SessionScope;
+use super::session::{Session, SessionScope};
 use super::time::Timestamp;
 
 /// What happens to what was wanted and lies outside.
@@ -42,6 +42,29 @@ pub struct Wanted {
     pub renewable_secs: Option<i64>,
     /// Strict or intersect.
     pub mode: Mode,
+}
+
+impl Wanted {
+    /// What a renewal of a session wants: the same again. What the key has lost meanwhile is cut,
+    /// and nothing exceeds the session, since each dimension that it narrows is named.
+    pub fn again(session: &Session, duration_secs: Option<i64>) -> Self {
+        let SessionScope {
+            routes,
+            permissions,
+            bindings,
+            domains,
+        } = &session.scope;
+        Self {
+            routes: Some(routes.clone()),
+            permissions: permissions.clone(),
+            bindings: bindings.clone(),
+            domains: domains.clone(),
+            audience: Some(session.audience.clone()),
+            duration_secs: Some(duration_secs.unwrap_or(session.duration_secs)),
+            renewable_secs: None,
+            mode: Mode::Intersect,
+        }
+    }
 }
 
 /// The audiences that are configured here.
@@ -117,7 +140,7 @@ pub enum Refusal {
     RoutesTooComplex(RouteSetError),
     /// A wanted route lies outside.
     RouteNotCovered(NotCovered),
-    /// Nothing is left of the wanted routes.
+    /// Nothing is left in a dimension in which something was wanted.
     NothingLeft,
     /// A wanted permission lies outside.
     Permission(Permission),
@@ -211,15 +234,26 @@ fn grant_routes(
             .as_one()
             .map_err(Refusal::RoutesTooComplex)?
             .ok_or(Refusal::RoutesRequired)?,
+        // A ceiling of `**` narrows nothing either. All routes are had by asking for them.
         (None, None) => ceilings
             .as_one()
             .map_err(Refusal::RoutesTooComplex)?
+            .filter(|all| !all.is_everything())
             .ok_or(Refusal::RoutesRequired)?,
     };
-    if routes.is_empty() && !wanted.routes.as_ref().is_some_and(RouteSet::is_empty) {
-        return Err(Refusal::NothingLeft);
-    }
+    let nothing_wanted = wanted.routes.as_ref().is_some_and(RouteSet::is_empty);
+    left(routes.is_empty(), nothing_wanted)?;
     Ok(routes)
+}
+
+/// A session for which nothing is left in some dimension is good for nothing, so it is refused,
+/// unless nothing is what was wanted.
+fn left(nothing: bool, nothing_wanted: bool) -> Result<(), Refusal> {
+    if nothing && !nothing_wanted {
+        Err(Refusal::NothingLeft)
+    } else {
+        Ok(())
+    }
 }
 
 fn grant_permissions(
@@ -241,6 +275,7 @@ fn grant_permissions(
         Mode::Intersect => {
             let (kept, lost) = permissions.within(ceiling);
             cut.extend(lost.iter().map(ToString::to_string));
+            left(kept.is_empty(), permissions.is_empty())?;
             Ok(Some(kept))
         }
     }
@@ -266,6 +301,7 @@ fn grant_bindings(
                     .iter()
                     .filter(|value| !kept.is_some_and(|kept| kept.contains(*value)));
                 cut.extend(lost.map(|value| format!("{}:{value}", dimension.as_str())));
+                left(kept.is_none_or(BTreeSet::is_empty), values.is_empty())?;
             }
         }
     }
@@ -291,6 +327,7 @@ fn grant_domains(
         Mode::Intersect => {
             let (kept, lost) = domains.within(ceiling);
             cut.extend(lost.iter().map(|entry| entry.as_str().to_owned()));
+            left(kept.is_empty(), domains.is_empty())?;
             Ok(Some(kept))
         }
     }

@@ -4,6 +4,7 @@
 use super::account::{AccountChain, AccountState, ImpersonationPolicy};
 use super::effective::Effective;
 use super::id::AccountId;
+use super::liveness::Tags;
 use super::text::Email;
 
 /// The wish in the header or in the path, not yet allowed.
@@ -27,6 +28,20 @@ pub struct Acting {
     pub child: AccountChain,
     /// What remains of the key.
     pub effective: Effective,
+}
+
+impl Acting {
+    /// Adds what else anything that is made as the child descends from: the child, and the right of
+    /// its parent to act as it. The tags of the key are those of [`KeyChain::tags`].
+    ///
+    /// [`KeyChain::tags`]: super::api_key::KeyChain::tags
+    pub fn add_tags(&self, tags: &mut Tags) {
+        self.child.add_tags(tags);
+        tags.add(self.child.account().child_tag);
+        if let Some(parent) = self.child.iter().nth(1) {
+            tags.add(parent.parent_tag);
+        }
+    }
 }
 
 /// Whether a key of `caller` may act as `target`. The caller's own liveness was checked before.
