@@ -1,0 +1,307 @@
+//! A bounded set of patterns.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::cover::{Prover, TooMuchWork, Work, covers_one};
+use super::limits::{PATTERNS_PER_SET_MAX, SET_WORK_MAX};
+use super::method::Method;
+use super::path::RequestPath;
+use super::pattern::RoutePattern;
+use super::syntax::RoutePatternError;
+
+/// The routes that a credential may take: what at least one of its patterns matches. It is kept in
+/// canonical form: sorted, and no pattern lies within another one.
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+pub struct RouteSet {
+    patterns: Arc<[RoutePattern]>,
+}
+
+/// Why some patterns are not a route set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteSetError {
+    /// One of them is not a pattern.
+    #[error("pattern {index}: {error}")]
+    Pattern {
+        /// Which one, counted from 0.
+        index: usize,
+        /// What is wrong with it. It is part of the message above, so it is no `source`.
+        error: RoutePatternError,
+    },
+    /// More than [`PATTERNS_PER_SET_MAX`].
+    #[error(
+        "there are at most {PATTERNS_PER_SET_MAX} patterns; write `*` or `**` for what many of them share"
+    )]
+    TooManyPatterns,
+    /// Comparing the set with itself costs more than [`SET_WORK_MAX`].
+    #[error("the patterns are too complex together; use fewer `**`")]
+    TooComplex,
+    /// What two sets have in common cannot be written as patterns.
+    #[error("what the route sets have in common cannot be written as patterns: {0}")]
+    Inexpressible(RoutePatternError),
+}
+
+impl RouteSetError {
+    /// Which of the given patterns is at fault, counted from 0, if it is a single one.
+    pub fn index(&self) -> Option<usize> {
+        match self {
+            Self::Pattern { index, .. } => Some(*index),
+            Self::TooManyPatterns | Self::TooComplex | Self::Inexpressible(_) => None,
+        }
+    }
+}
+
+impl RouteSet {
+    /// Reads patterns. No patterns at all is a set, too: it matches nothing.
+    ///
+    /// # Errors
+    /// [`RouteSetError`].
+    pub fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Self, RouteSetError> {
+        let mut patterns = Vec::new();
+        for (index, text) in texts.into_iter().enumerate() {
+            if index == PATTERNS_PER_SET_MAX {
+                return Err(RouteSetError::TooManyPatterns);
+            }
+            let pattern = RoutePattern::parse(text.as_ref())
+                .map_err(|error| RouteSetError::Pattern { index, error })?;
+            patterns.push(pattern);
+        }
+        Self::from_patterns(patterns)
+    }
+
+    /// The set that matches what one of the patterns matches.
+    ///
+    /// # Errors
+    /// [`RouteSetError::TooManyPatterns`] counts what is left when repeated and covered patterns
+    /// are dropped; [`RouteSetError::TooComplex`].
+    pub fn from_patterns(patterns: Vec<RoutePattern>) -> Result<Self, RouteSetError> {
+        Self::canonical(patterns, &mut Work::up_to(SET_WORK_MAX))
+    }
+
+    /// [`RouteSet::from_patterns`] with a work bound of the caller's choice.
+    pub(super) fn canonical(
+        mut patterns: Vec<RoutePattern>,
+        work: &mut Work,
+    ) -> Result<Self, RouteSetError> {
+        // Sorted first, so that neither the outcome nor the work depends on the given order.
+        patterns.sort_unstable();
+        patterns.dedup();
+        let patterns =
+            drop_covered(patterns, work).map_err(|TooMuchWork| RouteSetError::TooComplex)?;
+        if patterns.len() > PATTERNS_PER_SET_MAX {
+            return Err(RouteSetError::TooManyPatterns);
+        }
+        measure(&patterns, work).map_err(|TooMuchWork| RouteSetError::TooComplex)?;
+        Ok(Self {
+            patterns: patterns.into(),
+        })
+    }
+
+    /// The set that matches nothing.
+    pub fn empty() -> Self {
+        Self {
+            patterns: Arc::new([]),
+        }
+    }
+
+    /// The set that matches every path with every method: `**`.
+    pub fn everything() -> Self {
+        Self {
+            patterns: Arc::new([RoutePattern::everything()]),
+        }
+    }
+
+    /// Whether it matches nothing.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Whether `**` for all methods is among the patterns. Canonical form makes it the only one.
+    pub fn is_everything(&self) -> bool {
+        self.patterns.iter().any(RoutePattern::is_everything)
+    }
+
+    /// The patterns in canonical form.
+    pub fn patterns(&self) -> &[RoutePattern] {
+        &self.patterns
+    }
+
+    /// The patterns as tokens carry them.
+    pub fn to_strings(&self) -> Vec<String> {
+        self.patterns.iter().map(RoutePattern::to_string).collect()
+    }
+
+    /// The first pattern that matches, if one does.
+    pub fn matches(&self, method: &str, path: &RequestPath) -> Option<&RoutePattern> {
+        let method = Method::from_request(method);
+        self.patterns
+            .iter()
+            .find(|pattern| pattern.methods().admits(method) && pattern.matches_path(path))
+    }
+}
+
+/// Drops every pattern that lies within another one of those that are left.
+fn drop_covered(
+    patterns: Vec<RoutePattern>,
+    work: &mut Work,
+) -> Result<Vec<RoutePattern>, TooMuchWork> {
+    let mut kept: Vec<RoutePattern> = Vec::with_capacity(patterns.len());
+    for pattern in patterns {
+        if any_covers(&kept, &pattern, work)? {
+            continue;
+        }
+        let mut still_kept = Vec::with_capacity(kept.len() + 1);
+        for other in kept {
+            if !covers_one(&pattern, &other, work)? {
+                still_kept.push(other);
+            }
+        }
+        still_kept.push(pattern);
+        kept = still_kept;
+    }
+    Ok(kept)
+}
+
+fn any_covers(
+    ceilings: &[RoutePattern],
+    wanted: &RoutePattern,
+    work: &mut Work,
+) -> Result<bool, TooMuchWork> {
+    for ceiling in ceilings {
+        if covers_one(ceiling, wanted, work)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Compares the set with itself, only to see what that costs.
+fn measure(patterns: &[RoutePattern], work: &mut Work) -> Result<(), TooMuchWork> {
+    let mut prover = Prover::new(patterns);
+    for pattern in patterns {
+        prover.covers(pattern, work)?;
+    }
+    Ok(())
+}
+
+impl fmt::Debug for RouteSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.patterns.iter()).finish()
+    }
+}
+
+impl Serialize for RouteSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.patterns.iter().map(RoutePattern::as_str))
+    }
+}
+
+impl TryFrom<Vec<String>> for RouteSet {
+    type Error = RouteSetError;
+    fn try_from(texts: Vec<String>) -> Result<Self, RouteSetError> {
+        Self::parse(texts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(text: &str) -> RouteSet {
+        RouteSet::parse(text.split(" | ")).unwrap()
+    }
+
+    #[test]
+    fn sets_are_sorted_and_without_what_others_cover() {
+        for (given, canonical) in [
+            ("b | a | b", "a | b"),
+            ("bot/a | bot/** | bot/*/b", "bot/**"),
+            ("bot/* | bot/*/**", "bot/* | bot/*/**"),
+            ("GET bot/** | bot/**", "bot/**"),
+            ("GET bot/** | GET,HEAD bot/a", "GET bot/** | GET,HEAD bot/a"),
+            ("GET,HEAD bot/** | GET bot/a", "GET,HEAD bot/**"),
+            ("**/list | bot/list | list", "**/list"),
+            ("**/*/list | **/list", "**/list"),
+            ("** | bot/** | GET a", "**"),
+            ("GET ** | bot", "GET ** | bot"),
+            ("**/a/** | a/** | x/a/y", "**/a/**"),
+            ("/v1/bot/** | bot/**", "bot/**"),
+        ] {
+            let given = set(given);
+            assert_eq!(given.to_strings().join(" | "), canonical);
+            assert_eq!(RouteSet::parse(given.to_strings()).unwrap(), given);
+        }
+    }
+
+    #[test]
+    fn the_order_and_repetition_of_patterns_do_not_matter() {
+        assert_eq!(set("a | GET b/** | c"), set("c | get b/** | a | a"));
+        assert_ne!(set("a"), set("GET a"));
+    }
+
+    #[test]
+    fn an_empty_set_matches_nothing_and_everything_matches_all() {
+        let path = RequestPath::from_segments(["bot"]).unwrap();
+
+        assert_eq!(RouteSet::parse([""; 0]).unwrap(), RouteSet::empty());
+        assert!(RouteSet::empty().is_empty());
+        assert_eq!(RouteSet::empty().matches("GET", &path), None);
+
+        assert_eq!(set("** | a"), RouteSet::everything());
+        assert!(RouteSet::everything().matches("FOO", &path).is_some());
+        assert!(!set("GET **").is_everything());
+    }
+
+    #[test]
+    fn a_match_names_the_pattern() {
+        let routes = set("POST bot/*/session/create | bot/*/fetch | **/list");
+        let matched = |method, text: &str| {
+            let path = RequestPath::from_segments(text.split('/')).unwrap();
+            routes.matches(method, &path).map(RoutePattern::as_str)
+        };
+
+        assert_eq!(
+            matched("POST", "bot/b1/session/create"),
+            Some("POST bot/*/session/create")
+        );
+        assert_eq!(matched("GET", "bot/b1/session/create"), None);
+        assert_eq!(matched("GET", "bot/list"), Some("**/list"));
+        assert_eq!(matched("GET", "bot"), None);
+    }
+
+    #[test]
+    fn the_pattern_at_fault_is_named() {
+        let error = RouteSet::parse(["bot/**", "bot/a?"]).unwrap_err();
+        assert_eq!(error.index(), Some(1));
+        assert_eq!(
+            error.to_string(),
+            "pattern 1: `?` is no wildcard, and the query is not matched; write `*` for a whole segment"
+        );
+    }
+
+    #[test]
+    fn a_set_has_at_most_64_patterns() {
+        let texts = |count: usize| (0..count).map(|number| format!("bot/{number}/*"));
+        assert!(RouteSet::parse(texts(PATTERNS_PER_SET_MAX)).is_ok());
+        assert_eq!(
+            RouteSet::parse(texts(PATTERNS_PER_SET_MAX + 1)),
+            Err(RouteSetError::TooManyPatterns)
+        );
+        // An endless list is not read to its end.
+        assert_eq!(
+            RouteSet::parse(std::iter::repeat("**")),
+            Err(RouteSetError::TooManyPatterns)
+        );
+    }
+
+    #[test]
+    fn json_has_sets_as_lists_of_strings() {
+        let routes: RouteSet = serde_json::from_str(r#"["b/a", "get b/**", "b/**"]"#).unwrap();
+        assert_eq!(serde_json::to_string(&routes).unwrap(), r#"["b/**"]"#);
+        assert!(serde_json::from_str::<RouteSet>(r#"["a//b"]"#).is_err());
+        assert!(serde_json::from_str::<RouteSet>("null").is_err());
+    }
+}

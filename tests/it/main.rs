@@ -1,0 +1,4 @@
+//! The integration tests, in one program.
+
+#[cfg(test)]
+mod route_properties;
