@@ -11,4 +11,5 @@ pub mod permission;
 pub mod rate;
 pub mod route;
 pub mod secret;
+pub mod strict_json;
 pub mod time;
