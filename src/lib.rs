@@ -4,7 +4,11 @@
 //! `docs/ARCHITECTURE.md` is the map. `cli`, `http` → `app` → `store`, `token` → `domain`;
 //! `verifier` → `token` → `domain`. Nothing points back.
 
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod clock;
 pub mod domain;
 pub mod entropy;
+#[cfg(feature = "server")]
+pub mod settings;
 pub mod token;
