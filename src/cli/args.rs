@@ -149,7 +149,9 @@ impl Cli {
         if by_flag("url") && database_by_flag {
             return Err(both("--url", "--database-url"));
         }
-        let Some(url) = url.as_ref().filter(|_| !database_by_flag) else {
+        // An empty variable is one that is not set.
+        let url = url.as_ref().filter(|url| !url.is_empty());
+        let Some(url) = url.filter(|_| !database_by_flag) else {
             for (id, argument) in [("key", "--key"), ("key_file", "--key-file")] {
                 if by_flag(id) {
                     return Err(UsageError::NeedsUrl { argument }.into());
@@ -166,6 +168,9 @@ impl Cli {
         if by_flag("key") && by_flag("key_file") {
             return Err(both("--key", "--key-file"));
         }
+        let key = key.as_ref().filter(|key| !key.is_empty());
+        let key_file = key_file.as_ref();
+        let key_file = key_file.filter(|path| !path.as_os_str().is_empty());
         let key = match (key, key_file) {
             (Some(key), _) if !by_flag("key_file") => Some(key.clone()),
             (_, Some(path)) => Some(Secret::from(cx.read(path)?)),

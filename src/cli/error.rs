@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::domain::route::{MountError, RoutePatternError, RouteSetError};
+use crate::settings::SettingsError;
 use crate::token::KeySetError;
 
 /// Why a command did not do what was asked.
@@ -154,6 +155,7 @@ impl CliError {
         match self {
             Self::Usage(_) | Self::Read { .. } => 2,
             Self::Refused(error) if error.status < 500 => 1,
+            Self::Service(error) if error.is::<SettingsError>() => 2,
             Self::Refused(_)
             | Self::Write(_)
             | Self::Unreachable(_)

@@ -51,16 +51,19 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub async fn main(service: Service, clock: &dyn Clock) -> ExitCode {
     let streams = Streams {
         format: Format::of_stdout(),
+        read: &read_file,
         out: &mut io::stdout(),
         err: &mut io::stderr(),
     };
     ExitCode::from(run(std::env::args_os(), &service, clock, streams).await)
 }
 
-/// Where the program writes.
+/// What the program reads and where it writes.
 struct Streams<'a> {
     /// Unless `--output` says something else.
     format: Format,
+    /// A file, or standard input for `-`.
+    read: &'a dyn Fn(&Path) -> io::Result<String>,
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
 }
@@ -87,7 +90,12 @@ async fn run(
         out: streams.out,
         err: streams.err,
     };
-    match dispatch(&cli, &matches, service, clock, &mut console).await {
+    let cx = Context {
+        now: clock.now(),
+        account: cli.connection.account.as_ref(),
+        read: streams.read,
+    };
+    match dispatch(&cli, &matches, service, &cx, &mut console).await {
         Ok(true) => 0,
         Ok(false) => 1,
         Err(error) => {
@@ -102,14 +110,9 @@ async fn dispatch(
     cli: &Cli,
     matches: &ArgMatches,
     service: &Service,
-    clock: &dyn Clock,
+    cx: &Context<'_>,
     console: &mut Console<'_>,
 ) -> Result<bool, CliError> {
-    let cx = Context {
-        now: clock.now(),
-        account: cli.connection.account.as_ref(),
-        read: &read_file,
-    };
     let plan = match &cli.command {
         None => {
             (service.serve)(cli.settings(None), announce_first_key).await?;
@@ -125,30 +128,32 @@ async fn dispatch(
         }
         Some(Command::Verify(args)) => {
             let issuer = cli.settings.issuer.as_deref();
-            return args.run(issuer, &cx, console).await;
+            return args.run(issuer, cx, console).await;
         }
         Some(Command::Routes(command)) => return command.run(console),
         Some(Command::Completions { shell }) => {
             return completions(*shell, console).map(|()| true);
         }
-        Some(Command::Account(command)) => command.plan(&cx)?,
-        Some(Command::Token(command)) => command.plan(&cx)?,
-        Some(Command::Session(command)) => command.plan(&cx)?,
+        Some(Command::Account(command)) => command.plan(cx)?,
+        Some(Command::Token(command)) => command.plan(cx)?,
+        Some(Command::Session(command)) => command.plan(cx)?,
         Some(Command::Audit(command)) => command.plan(),
         Some(Command::SigningKey(command)) => match command.plan() {
-            SigningKeyPlan::Call(plan) => plan,
+            SigningKeyPlan::Call(plan) => *plan,
             SigningKeyPlan::Rewrap(args) => {
-                let target = cli.target(matches, &cx)?;
+                let target = cli.target(matches, cx)?;
                 return rewrap(cli, &target, args, service, console).await;
             }
         },
     };
-    let plan = for_account(plan, &cx);
-    let transport = match cli.target(matches, &cx)? {
+    let plan = for_account(plan, cx);
+    let transport = match cli.target(matches, cx)? {
         Target::Server { url, key } => {
             let client = RemoteClient::new(&url, key)?;
             if client.is_exposed() {
-                console.hint("warning: without https, the key can be read on its way")?;
+                console.hint(
+                    "warning: without https, others can read the key and the answer on their way",
+                )?;
             }
             Transport::Remote(client)
         }

@@ -26,6 +26,7 @@ const AUDIT_COLUMNS: &[&str] = &[
 pub enum SigningKeyCommand {
     /// List the signing keys.
     List {
+        /// Which page.
         #[command(flatten)]
         page: PageArgs,
     },
@@ -84,7 +85,7 @@ impl AlgorithmArg {
 #[derive(Debug)]
 pub(super) enum SigningKeyPlan<'a> {
     /// By the API.
-    Call(Plan),
+    Call(Box<Plan>),
     /// On the database.
     Rewrap(&'a RewrapArgs),
 }
@@ -93,9 +94,7 @@ impl SigningKeyCommand {
     /// The request of this command, or the one thing that the API does not do.
     pub(super) fn plan(&self) -> SigningKeyPlan<'_> {
         match self {
-            Self::List { page } => {
-                SigningKeyPlan::Call(page.plan("signing-key/list", Filter::default(), COLUMNS))
-            }
+            Self::List { page } => call(page.plan("signing-key/list", Filter::default(), COLUMNS)),
             Self::Rotate {
                 environment,
                 algorithm,
@@ -104,15 +103,19 @@ impl SigningKeyCommand {
                 body.put("environment", environment.map(EnvironmentArg::as_str));
                 body.put("algorithm", algorithm.map(AlgorithmArg::as_str));
                 let request = Request::post("signing-key/rotate", body);
-                SigningKeyPlan::Call(Plan::new(request, View::Item))
+                call(Plan::new(request, View::Item))
             }
             Self::Revoke { kid } => {
                 let request = Request::post(format!("signing-key/{kid}/revoke"), Body::new());
-                SigningKeyPlan::Call(Plan::new(request, View::Item))
+                call(Plan::new(request, View::Item))
             }
             Self::Rewrap(args) => SigningKeyPlan::Rewrap(args),
         }
     }
+}
+
+fn call(plan: Plan) -> SigningKeyPlan<'static> {
+    SigningKeyPlan::Call(Box::new(plan))
 }
 
 /// The ledger.
@@ -126,6 +129,7 @@ pub enum AuditCommand {
         /// Only this action.
         #[arg(long)]
         action: Option<String>,
+        /// Which page.
         #[command(flatten)]
         page: PageArgs,
     },

@@ -32,6 +32,7 @@ pub enum TokenCommand {
     Fetch {
         /// The key.
         id: PathId,
+        /// Whose key it is.
         #[command(flatten)]
         owner: OwnerArgs,
     },
@@ -46,6 +47,7 @@ pub enum TokenCommand {
         /// Let the keys live that were made with it.
         #[arg(long)]
         keep_descendants: bool,
+        /// Whose key it is.
         #[command(flatten)]
         owner: OwnerArgs,
     },
@@ -60,6 +62,7 @@ pub enum TokenCommand {
     Import(Box<ImportArgs>),
     /// List the templates that `create` knows.
     Templates {
+        /// Which page.
         #[command(flatten)]
         page: PageArgs,
     },

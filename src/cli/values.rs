@@ -210,6 +210,11 @@ impl Secret {
         }
     }
 
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether it is `-`: to be read from standard input.
     pub fn is_dash(&self) -> bool {
         self.0.as_str() == "-"
