@@ -5,6 +5,7 @@
 //! `verifier` → `token` → `domain`. Nothing points back.
 
 #[cfg(feature = "server")]
+<<<<<<< HEAD
 pub mod app;
 pub mod clock;
 pub mod domain;
@@ -19,4 +20,12 @@ pub mod metrics;
 pub mod settings;
 #[cfg(feature = "server")]
 pub mod store;
+=======
+pub mod cli;
+pub mod clock;
+pub mod domain;
+pub mod entropy;
+#[cfg(feature = "server")]
+pub mod settings;
+>>>>>>> cli
 pub mod token;

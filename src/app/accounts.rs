@@ -21,7 +21,10 @@ use crate::store::{Page, StoreError, accounts};
 /// An account as the API shows it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct UserItem {
     pub id: AccountId,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +78,10 @@ impl From<&Account> for UserItem {
 /// What a caller writes about an account.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct UserFields {
     pub name: Option<String>,
     pub email: Option<String>,
@@ -95,7 +101,10 @@ pub struct UserFields {
 /// What an account writes about itself.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct SelfFields {
     pub name: Option<String>,
     pub alias: Option<String>,
@@ -108,7 +117,10 @@ pub struct SelfFields {
 /// The answer to a creation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct UserCreated {
     pub id: AccountId,
     pub created_at: Timestamp,
@@ -129,11 +141,41 @@ fn apply_fields(profile: &mut Profile, fields: UserFields) -> Result<(), Error> 
         root: _,
         clear: _,
     } = fields;
-    put(&mut profile.name, name, "name", limits::NAME_CHARS_MAX, false)?;
-    put(&mut profile.alias, alias, "alias", limits::ALIAS_CHARS_MAX, false)?;
-    put(&mut profile.description, description, "description", limits::DESCRIPTION_CHARS_MAX, true)?;
-    put(&mut profile.image, image, "image", limits::IMAGE_CHARS_MAX, false)?;
-    put(&mut profile.external_id, external_id, "externalId", limits::ALIAS_CHARS_MAX, false)?;
+    put(
+        &mut profile.name,
+        name,
+        "name",
+        limits::NAME_CHARS_MAX,
+        false,
+    )?;
+    put(
+        &mut profile.alias,
+        alias,
+        "alias",
+        limits::ALIAS_CHARS_MAX,
+        false,
+    )?;
+    put(
+        &mut profile.description,
+        description,
+        "description",
+        limits::DESCRIPTION_CHARS_MAX,
+        true,
+    )?;
+    put(
+        &mut profile.image,
+        image,
+        "image",
+        limits::IMAGE_CHARS_MAX,
+        false,
+    )?;
+    put(
+        &mut profile.external_id,
+        external_id,
+        "externalId",
+        limits::ALIAS_CHARS_MAX,
+        false,
+    )?;
     if let Some(email) = email {
         let email = Email::parse(&email).map_err(|e| Error::invalid("email", e.to_string()))?;
         profile.email = Some(email);
@@ -220,7 +262,10 @@ impl App {
         replay: Option<&Replay>,
     ) -> Result<Once<UserCreated>, Error> {
         if fields.clear.is_some() {
-            return Err(Error::invalid("clear", "there is nothing to clear at a creation"));
+            return Err(Error::invalid(
+                "clear",
+                "there is nothing to clear at a creation",
+            ));
         }
         let (mut change, caller) = self.change(presented).await?;
         let root = fields.root.unwrap_or(false);
@@ -228,16 +273,21 @@ impl App {
             return Err(Forbidden::Operator.into());
         }
         if let Some(replay) = replay
-            && let Some(answer) = replay.begin(change.conn(), change.now).await?
+            && let Some(answer) = replay.begin(&mut change).await?
         {
-            return Ok(Once { answer, replayed: true });
+            return Ok(Once {
+                answer,
+                replayed: true,
+            });
         }
         let parent = (!root).then(|| caller.subject.account());
         let can_impersonate = fields.can_impersonate.unwrap_or(true);
         let mut profile = Profile::default();
         apply_fields(&mut profile, fields)?;
         let account = self.new_account(parent, profile, can_impersonate, change.now)?;
-        accounts::insert(change.conn(), &account).await.map_err(email_taken)?;
+        accounts::insert(change.conn(), &account)
+            .await
+            .map_err(email_taken)?;
         let about = About {
             action: Action::UserCreate,
             account: &account,
@@ -245,8 +295,13 @@ impl App {
             session: None,
             details: Map::new(),
         };
-        change.record(Some(&caller), &presented.facts, about).await?;
-        let answer = UserCreated { id: account.id, created_at: account.created_at };
+        change
+            .record(Some(&caller), &presented.facts, about)
+            .await?;
+        let answer = UserCreated {
+            id: account.id,
+            created_at: account.created_at,
+        };
         if let Some(replay) = replay {
             replay.finish(self, change.conn(), &answer).await?;
         }
@@ -294,8 +349,7 @@ impl App {
         page: &Page,
     ) -> Result<Vec<UserItem>, Error> {
         let mut read = self.store.read().await?;
-        let children =
-            accounts::list(read.conn(), Some(caller.account()), filter, page).await?;
+        let children = accounts::list(read.conn(), Some(caller.account()), filter, page).await?;
         Ok(children.iter().map(UserItem::from).collect())
     }
 
@@ -320,12 +374,21 @@ impl App {
         fields: UserFields,
     ) -> Result<AccountId, Error> {
         if fields.root.is_some() {
-            return Err(Error::invalid("root", "an account never changes its parent"));
+            return Err(Error::invalid(
+                "root",
+                "an account never changes its parent",
+            ));
         }
         let (mut change, caller) = self.change(presented).await?;
-        let mut account = find_child(change.conn(), &caller, id).await?.account().clone();
+        let mut account = find_child(change.conn(), &caller, id)
+            .await?
+            .account()
+            .clone();
         let can_impersonate = fields.can_impersonate;
-        clear(&mut account.profile, fields.clear.as_deref().unwrap_or_default())?;
+        clear(
+            &mut account.profile,
+            fields.clear.as_deref().unwrap_or_default(),
+        )?;
         apply_fields(&mut account.profile, fields)?;
         if let Some(can) = can_impersonate {
             if account.can_impersonate && !can {
@@ -334,7 +397,8 @@ impl App {
             }
             account.can_impersonate = can;
         }
-        self.store_changed(&mut change, &caller, presented, account, Action::UserUpdate).await?;
+        self.store_changed(&mut change, &caller, presented, account, Action::UserUpdate)
+            .await?;
         change.commit().await?;
         Ok(parse_id(id)?)
     }
@@ -351,7 +415,10 @@ impl App {
         turn: Turn,
     ) -> Result<AccountId, Error> {
         let (mut change, caller) = self.change(presented).await?;
-        let mut account = find_child(change.conn(), &caller, id).await?.account().clone();
+        let mut account = find_child(change.conn(), &caller, id)
+            .await?
+            .account()
+            .clone();
         let (state, action) = match turn {
             Turn::Suspend => (AccountState::Suspended, Action::UserSuspend),
             Turn::Resume => (AccountState::Active, Action::UserResume),
@@ -361,7 +428,8 @@ impl App {
             change.end(account.tag).await?;
         }
         account.state = state;
-        self.store_changed(&mut change, &caller, presented, account, action).await?;
+        self.store_changed(&mut change, &caller, presented, account, action)
+            .await?;
         change.commit().await?;
         Ok(parse_id(id)?)
     }
@@ -389,8 +457,22 @@ impl App {
             return Err(Forbidden::Granted.into());
         }
         let mut account = caller.subject.account().clone();
-        let SelfFields { name, alias, description, image, meta, impersonation_policy } = fields;
-        let written = UserFields { name, alias, description, image, meta, ..UserFields::default() };
+        let SelfFields {
+            name,
+            alias,
+            description,
+            image,
+            meta,
+            impersonation_policy,
+        } = fields;
+        let written = UserFields {
+            name,
+            alias,
+            description,
+            image,
+            meta,
+            ..UserFields::default()
+        };
         apply_fields(&mut account.profile, written)?;
         if let Some(policy) = impersonation_policy {
             let policy = ImpersonationPolicy::parse(&policy)
@@ -402,8 +484,14 @@ impl App {
             account.impersonation_policy = policy;
         }
         let id = account.id.clone();
-        self.store_changed(&mut change, &caller, presented, account, Action::UserSelfUpdate)
-            .await?;
+        self.store_changed(
+            &mut change,
+            &caller,
+            presented,
+            account,
+            Action::UserSelfUpdate,
+        )
+        .await?;
         change.commit().await?;
         Ok(id)
     }
@@ -417,7 +505,9 @@ impl App {
         action: Action,
     ) -> Result<(), Error> {
         account.updated_at = change.now;
-        accounts::update(change.conn(), &account).await.map_err(email_taken)?;
+        accounts::update(change.conn(), &account)
+            .await
+            .map_err(email_taken)?;
         let about = About {
             action,
             account: &account,
@@ -440,7 +530,9 @@ async fn find_child(
     caller: &Caller,
     id: &str,
 ) -> Result<AccountChain, Error> {
-    let chain = accounts::chain(conn, &parse_id(id)?).await?.ok_or(Error::NotFound)?;
+    let chain = accounts::chain(conn, &parse_id(id)?)
+        .await?
+        .ok_or(Error::NotFound)?;
     let child = chain.account();
     let own = child.parent.as_ref() == Some(caller.account());
     // The operator's CLI has every account before it.

@@ -15,7 +15,7 @@ use crate::domain::account::Account;
 use crate::domain::api_key::{ApiKey, Ended, KeyChain, KeyProfile};
 use crate::domain::audit::Action;
 use crate::domain::config::Config;
-use crate::domain::cover::covers;
+use crate::domain::cover::{covers, covers_made};
 use crate::domain::effective::Effective;
 use crate::domain::environment::Environment;
 use crate::domain::id::{AccountId, KeyId};
@@ -35,7 +35,10 @@ use crate::store::{Conn, Page, StoreError, accounts, api_keys, secrets};
 /// What a caller writes about a new key.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct NewToken {
     pub name: Option<String>,
     pub description: Option<String>,
@@ -55,7 +58,10 @@ pub struct NewToken {
 /// What an operator writes about a key that is imported.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct ImportedToken {
     pub digest: String,
     pub user_id: Option<String>,
@@ -72,7 +78,10 @@ pub struct ImportedToken {
 /// What a caller changes about a key. What is left out stays.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct TokenChanges {
     pub name: Option<String>,
     pub description: Option<String>,
@@ -87,7 +96,10 @@ pub struct TokenChanges {
 /// How a key is rotated.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct Rotation {
     pub overlap_in_seconds: Option<i64>,
     pub descendants: Option<bool>,
@@ -96,7 +108,10 @@ pub struct Rotation {
 /// The answer that shows a secret, once.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct TokenCreated {
     pub id: KeyId,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -110,14 +125,19 @@ pub struct TokenCreated {
 
 impl std::fmt::Debug for TokenCreated {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenCreated").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("TokenCreated")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
 /// A secret as the API shows it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct SecretItem {
     pub hint: String,
     pub created_at: Timestamp,
@@ -134,7 +154,10 @@ pub struct SecretItem {
 /// A key as the API shows it. There is no secret in it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct TokenItem {
     pub id: KeyId,
     pub user_id: AccountId,
@@ -187,13 +210,29 @@ impl App {
     ) -> Result<Once<TokenCreated>, Error> {
         let (mut change, caller) = self.change(presented).await?;
         if let Some(replay) = replay
-            && let Some(answer) = replay.begin(change.conn(), change.now).await?
+            && let Some(answer) = replay.begin(&mut change).await?
         {
-            return Ok(Once { answer, replayed: true });
+            return Ok(Once {
+                answer,
+                replayed: true,
+            });
         }
-        let key = self.new_key(&caller, &caller.effective, caller.subject.account(), new, &change)?;
+        let key = self.new_key(
+            &caller,
+            &caller.effective,
+            caller.subject.account(),
+            new,
+            &change,
+        )?;
         let secret = self.insert_with_secret(&mut change, &key).await?;
-        self.record_key(&mut change, Some(&caller), presented, &key, Action::TokenCreate).await?;
+        self.record_key(
+            &mut change,
+            Some(&caller),
+            presented,
+            &key,
+            Action::TokenCreate,
+        )
+        .await?;
         let answer = TokenCreated {
             id: key.id.clone(),
             token: Some(secret.expose().to_owned()),
@@ -220,13 +259,19 @@ impl App {
         replay: Option<&Replay>,
     ) -> Result<Once<TokenCreated>, Error> {
         let (mut change, caller) = self.change(presented).await?;
-        let Some(own) = caller.key().filter(|chain| !chain.key().grantors.is_empty()) else {
+        let Some(own) = caller
+            .key()
+            .filter(|chain| !chain.key().grantors.is_empty())
+        else {
             return Err(Forbidden::Granted.into());
         };
         if let Some(replay) = replay
-            && let Some(answer) = replay.begin(change.conn(), change.now).await?
+            && let Some(answer) = replay.begin(&mut change).await?
         {
-            return Ok(Once { answer, replayed: true });
+            return Ok(Once {
+                answer,
+                replayed: true,
+            });
         }
         let account = caller.subject.account().clone();
         let mine = api_keys::of_account(change.conn(), &account.id).await?;
@@ -242,7 +287,8 @@ impl App {
             change.end(granted.tag).await?;
             change.end(granted.line_tag).await?;
         }
-        api_keys::end_granted(change.conn(), &account.id, change.now).await?;
+        let now = change.now;
+        api_keys::end_granted(change.conn(), &account.id, now).await?;
         let secret = self.insert_with_secret(&mut change, &key).await?;
         let mut details = Map::new();
         details.insert("claimedWith".to_owned(), own.key().id.as_str().into());
@@ -253,7 +299,9 @@ impl App {
             session: None,
             details,
         };
-        change.record(Some(&caller), &presented.facts, about).await?;
+        change
+            .record(Some(&caller), &presented.facts, about)
+            .await?;
         let answer = TokenCreated {
             id: key.id.clone(),
             token: Some(secret.expose().to_owned()),
@@ -297,7 +345,9 @@ impl App {
             Some(id) => {
                 let id = AccountId::parse(&id)
                     .map_err(|_| Error::invalid("userId", "the id of a user"))?;
-                let chain = accounts::chain(change.conn(), &id).await?.ok_or(Error::NotFound)?;
+                let chain = accounts::chain(change.conn(), &id)
+                    .await?
+                    .ok_or(Error::NotFound)?;
                 chain.account().clone()
             }
         };
@@ -324,8 +374,17 @@ impl App {
             expires_at: None,
             last_used: None,
         };
-        secrets::insert(change.conn(), &secret).await.map_err(digest_taken)?;
-        self.record_key(&mut change, Some(&caller), presented, &key, Action::TokenImport).await?;
+        secrets::insert(change.conn(), &secret)
+            .await
+            .map_err(digest_taken)?;
+        self.record_key(
+            &mut change,
+            Some(&caller),
+            presented,
+            &key,
+            Action::TokenImport,
+        )
+        .await?;
         change.commit().await?;
         Ok(TokenCreated {
             id: key.id,
@@ -381,7 +440,10 @@ impl App {
             expires_at = expires_at.or(ceiling.expires_at);
         }
         if expires_at.is_some_and(|at| at <= now) {
-            return Err(Error::invalid("expiresAt", "an instant in the future, in milliseconds"));
+            return Err(Error::invalid(
+                "expiresAt",
+                "an instant in the future, in milliseconds",
+            ));
         }
         let mut profile = KeyProfile::default();
         apply_profile(&mut profile, name, description, meta, external_id)?;
@@ -428,7 +490,10 @@ impl App {
     ) -> Result<(Option<KeyKind>, bool, Restrictions), Error> {
         let Some(name) = name else {
             if placeholders.is_some() {
-                return Err(Error::invalid("placeholders", "there is no template to fill"));
+                return Err(Error::invalid(
+                    "placeholders",
+                    "there is no template to fill",
+                ));
             }
             return Ok((None, false, Restrictions::default()));
         };
@@ -438,8 +503,12 @@ impl App {
             .iter()
             .find(|template| template.name == name)
             .ok_or_else(|| {
-                let names: Vec<_> =
-                    self.policy.templates.iter().map(|template| template.name.as_str()).collect();
+                let names: Vec<_> = self
+                    .policy
+                    .templates
+                    .iter()
+                    .map(|template| template.name.as_str())
+                    .collect();
                 Error::invalid("template", format!("one of {}", names.join(", ")))
             })?;
         let config = template
@@ -450,12 +519,17 @@ impl App {
     }
 
     fn parse_config(&self, config: Option<Config>) -> Result<Restrictions, Error> {
-        let Some(config) = config else { return Ok(Restrictions::default()) };
+        let Some(config) = config else {
+            return Ok(Restrictions::default());
+        };
         let restrictions = config
             .parse(&self.policy.vocabulary)
             .map_err(|problem| error::config("config.", &problem))?;
         check_suffixes("config.domains", restrictions.domains.as_ref())?;
-        check_suffixes("config.session.domains", restrictions.session.domains.as_ref())?;
+        check_suffixes(
+            "config.session.domains",
+            restrictions.session.domains.as_ref(),
+        )?;
         let audiences = restrictions.session.audiences.iter().flatten();
         for audience in audiences {
             if !self.policy.audiences.all.contains(audience) {
@@ -483,7 +557,9 @@ impl App {
             expires_at: None,
             last_used: None,
         };
-        secrets::insert(change.conn(), &secret).await.map_err(digest_taken)?;
+        secrets::insert(change.conn(), &secret)
+            .await
+            .map_err(digest_taken)?;
         Ok(plain)
     }
 
@@ -543,17 +619,19 @@ impl App {
         self.item(read.conn(), &key).await
     }
 
-    pub(crate) async fn item(
-        &self,
-        mut conn: Conn<'_>,
-        key: &ApiKey,
-    ) -> Result<TokenItem, Error> {
+    pub(crate) async fn item(&self, mut conn: Conn<'_>, key: &ApiKey) -> Result<TokenItem, Error> {
         let secrets = secrets::of_key(super::pulse::reborrow(&mut conn), &key.id).await?;
         let makers = match key.maker {
             None => Vec::new(),
-            Some(_) => api_keys::lineage(conn, &key.id).await?.map(|(_, makers)| makers).unwrap_or_default(),
+            Some(_) => api_keys::lineage(conn, &key.id)
+                .await?
+                .map(|(_, makers)| makers)
+                .unwrap_or_default(),
         };
-        let last = secrets.iter().filter_map(|secret| secret.last_used.as_ref()).max_by_key(|used| used.at);
+        let last = secrets
+            .iter()
+            .filter_map(|secret| secret.last_used.as_ref())
+            .max_by_key(|used| used.at);
         let state = match key.expires_at {
             Some(at) if at <= self.now() => "expired",
             _ if key.enabled => "active",
@@ -590,8 +668,14 @@ impl App {
                     created_at: secret.created_at,
                     expires_at: secret.expires_at,
                     last_used_at: secret.last_used.as_ref().map(|used| used.at),
-                    last_used_address: secret.last_used.as_ref().and_then(|used| used.address.clone()),
-                    last_used_agent: secret.last_used.as_ref().and_then(|used| used.agent.clone()),
+                    last_used_address: secret
+                        .last_used
+                        .as_ref()
+                        .and_then(|used| used.address.clone()),
+                    last_used_agent: secret
+                        .last_used
+                        .as_ref()
+                        .and_then(|used| used.agent.clone()),
                 })
                 .collect(),
         })
@@ -623,11 +707,26 @@ impl App {
         let mut after = before.clone();
         for dimension in clear.iter().flatten() {
             let known = match dimension.as_str() {
-                "name" => { after.profile.name = None; true }
-                "description" => { after.profile.description = None; true }
-                "meta" => { after.profile.meta = None; true }
-                "externalId" => { after.profile.external_id = None; true }
-                "expiresAt" => { after.expires_at = None; true }
+                "name" => {
+                    after.profile.name = None;
+                    true
+                }
+                "description" => {
+                    after.profile.description = None;
+                    true
+                }
+                "meta" => {
+                    after.profile.meta = None;
+                    true
+                }
+                "externalId" => {
+                    after.profile.external_id = None;
+                    true
+                }
+                "expiresAt" => {
+                    after.expires_at = None;
+                    true
+                }
                 dimension => after.restrictions.clear(dimension),
             };
             if !known {
@@ -641,7 +740,10 @@ impl App {
         if let Some(at) = expires_at {
             let at = Timestamp::from_millis(at);
             if at <= change.now {
-                return Err(Error::invalid("expiresAt", "an instant in the future, in milliseconds"));
+                return Err(Error::invalid(
+                    "expiresAt",
+                    "an instant in the future, in milliseconds",
+                ));
             }
             after.expires_at = Some(at);
         }
@@ -663,7 +765,14 @@ impl App {
             self.end_uncovered(&mut change, &after).await?;
         }
         api_keys::update(change.conn(), &after).await?;
-        self.record_key(&mut change, Some(&caller), presented, &after, Action::TokenUpdate).await?;
+        self.record_key(
+            &mut change,
+            Some(&caller),
+            presented,
+            &after,
+            Action::TokenUpdate,
+        )
+        .await?;
         change.commit().await?;
         Ok(after.id)
     }
@@ -671,14 +780,15 @@ impl App {
     /// Ends the keys of a line that its narrowed maker no longer covers.
     async fn end_uncovered(&self, change: &mut Change<'_>, maker: &ApiKey) -> Result<(), Error> {
         let own = maker.effective();
-        let for_children = own.acting_as_child(&maker.account);
         for mut key in api_keys::descendants(change.conn(), &maker.id).await? {
-            let ceiling = if key.account == maker.account { Some(&own) } else { for_children.as_ref() };
-            let covered = ceiling.is_some_and(|ceiling| covers(ceiling, &key.effective()).is_ok());
+            let covered = covers_made(&own, &key).is_ok();
             if covered {
                 continue;
             }
-            key.ended = Some(Ended { at: change.now, line_lives_on: false });
+            key.ended = Some(Ended {
+                at: change.now,
+                line_lives_on: false,
+            });
             key.updated_at = change.now;
             change.end(key.tag).await?;
             change.end(key.line_tag).await?;
@@ -699,16 +809,21 @@ impl App {
         rotation: Rotation,
         replay: Option<&Replay>,
     ) -> Result<Once<TokenCreated>, Error> {
-        let overlap_secs = rotation.overlap_in_seconds.unwrap_or(limits::OVERLAP_SECS_DEFAULT);
+        let overlap_secs = rotation
+            .overlap_in_seconds
+            .unwrap_or(limits::OVERLAP_SECS_DEFAULT);
         if !(0..=limits::OVERLAP_SECS_MAX).contains(&overlap_secs) {
             let problem = format!("whole seconds from 0 to {}", limits::OVERLAP_SECS_MAX);
             return Err(Error::invalid("overlapInSeconds", problem));
         }
         let (mut change, caller) = self.change(presented).await?;
         if let Some(replay) = replay
-            && let Some(answer) = replay.begin(change.conn(), change.now).await?
+            && let Some(answer) = replay.begin(&mut change).await?
         {
-            return Ok(Once { answer, replayed: true });
+            return Ok(Once {
+                answer,
+                replayed: true,
+            });
         }
         let mut key = self.find_governed(&mut change, &caller, id).await?;
         let living = secrets::of_key(change.conn(), &key.id)
@@ -730,7 +845,9 @@ impl App {
             expires_at: None,
             last_used: None,
         };
-        secrets::insert(change.conn(), &secret).await.map_err(digest_taken)?;
+        secrets::insert(change.conn(), &secret)
+            .await
+            .map_err(digest_taken)?;
         if overlap_secs == 0 {
             change.end(key.tag).await?;
             if rotation.descendants.unwrap_or(true) {
@@ -740,7 +857,14 @@ impl App {
         }
         key.updated_at = change.now;
         api_keys::update(change.conn(), &key).await?;
-        self.record_key(&mut change, Some(&caller), presented, &key, Action::TokenRotate).await?;
+        self.record_key(
+            &mut change,
+            Some(&caller),
+            presented,
+            &key,
+            Action::TokenRotate,
+        )
+        .await?;
         let answer = TokenCreated {
             id: key.id.clone(),
             token: Some(plain.expose().to_owned()),
@@ -768,8 +892,15 @@ impl App {
         let (mut change, caller) = self.change(presented).await?;
         let key = self.find_governed(&mut change, &caller, id).await?;
         let id = key.id.clone();
-        self.end_key(&mut change, Some(&caller), presented, key, descendants, Action::TokenDelete)
-            .await?;
+        self.end_key(
+            &mut change,
+            Some(&caller),
+            presented,
+            key,
+            descendants,
+            Action::TokenDelete,
+        )
+        .await?;
         change.commit().await?;
         Ok(id)
     }
@@ -787,12 +918,8 @@ impl App {
             return Err(Error::TooMany { retry_ms });
         }
         let reported = match Credential::parse(secret) {
-            Ok(Credential::Token(token)) => {
-                self.report_session(presented, &token).await?
-            }
-            Ok(Credential::Key(key)) => {
-                self.report_key(presented, &key.digest()).await?
-            }
+            Ok(Credential::Token(token)) => self.report_session(presented, &token).await?,
+            Ok(Credential::Key(key)) => self.report_key(presented, &key.digest()).await?,
             Ok(_) | Err(_) => false,
         };
         if !reported && let Some(retry_ms) = self.limiter.failed(address, clock_ms) {
@@ -803,7 +930,9 @@ impl App {
 
     async fn report_key(&self, presented: &Presented, digest: &KeyDigest) -> Result<bool, Error> {
         let now = self.now();
-        let found = self.find_key(self.store.read().await?.conn(), digest, now).await?;
+        let found = self
+            .find_key(self.store.read().await?.conn(), digest, now)
+            .await?;
         if found.is_none_or(|chain| chain.key().ended.is_some()) {
             return Ok(false);
         }
@@ -816,7 +945,8 @@ impl App {
         if key.ended.is_some() {
             return Ok(false);
         }
-        self.end_key(&mut change, None, presented, key, true, Action::TokenReport).await?;
+        self.end_key(&mut change, None, presented, key, true, Action::TokenReport)
+            .await?;
         change.commit().await?;
         Ok(true)
     }
@@ -830,14 +960,18 @@ impl App {
         descendants: bool,
         action: Action,
     ) -> Result<(), Error> {
-        key.ended = Some(Ended { at: change.now, line_lives_on: !descendants });
+        key.ended = Some(Ended {
+            at: change.now,
+            line_lives_on: !descendants,
+        });
         key.updated_at = change.now;
         change.end(key.tag).await?;
         if descendants {
             change.end(key.line_tag).await?;
         }
         api_keys::update(change.conn(), &key).await?;
-        self.record_key(change, caller, presented, &key, action).await
+        self.record_key(change, caller, presented, &key, action)
+            .await
     }
 
     /// A key that the caller may change: it sees it, covers it as it is, and, where the caller was
@@ -852,14 +986,15 @@ impl App {
         if key.operator && !caller.effective.operator {
             return Err(Forbidden::Operator.into());
         }
-        let own = caller.key().filter(|chain| !chain.key().grantors.is_empty());
+        let own = caller
+            .key()
+            .filter(|chain| !chain.key().grantors.is_empty());
         if let Some(own) = own
             && own.key().id != key.id
         {
             let line = api_keys::lineage(change.conn(), &key.id).await?;
-            let in_line = line.is_some_and(|(_, makers)| {
-                makers.iter().any(|maker| maker.id == own.key().id)
-            });
+            let in_line =
+                line.is_some_and(|(_, makers)| makers.iter().any(|maker| maker.id == own.key().id));
             if !in_line {
                 return Err(Forbidden::Granted.into());
             }
@@ -880,13 +1015,16 @@ async fn find_visible(conn: Conn<'_>, caller: &Caller, id: &str) -> Result<ApiKe
             .filter(|key| key.ended.is_none()),
         Who::Key(_) | Who::Session(_) => api_keys::find_in(conn, caller.account(), &id).await?,
     };
-    key.filter(|key| caller.effective.environment.covers(key.environment)).ok_or(Error::NotFound)
+    key.filter(|key| caller.effective.environment.covers(key.environment))
+        .ok_or(Error::NotFound)
 }
 
 /// `introspect` is granted by an operator only.
 fn check_introspect(caller: &Caller, restrictions: &Restrictions) -> Result<(), Error> {
-    let wanted =
-        restrictions.manage.as_ref().is_some_and(|manage| manage.contains(&Manage::Introspect));
+    let wanted = restrictions
+        .manage
+        .as_ref()
+        .is_some_and(|manage| manage.contains(&Manage::Introspect));
     if wanted && !caller.effective.operator {
         return Err(Forbidden::Operator.into());
     }
@@ -896,11 +1034,18 @@ fn check_introspect(caller: &Caller, restrictions: &Restrictions) -> Result<(), 
 /// All that a credential may do, written as the restrictions of a key that may do the same.
 fn inherited(ceiling: &Effective) -> Result<Restrictions, Error> {
     let too_complex = |_| {
-        Error::invalid("config.allowedRoutes", "what is left cannot be written as one set; name routes")
+        Error::invalid(
+            "config.allowedRoutes",
+            "what is left cannot be written as one set; name routes",
+        )
     };
     let mint = &ceiling.mint;
     let narrowed = mint.explicit.is_some() || !mint.above.is_none();
-    let routes = if narrowed { ceiling.mint_ceilings(None).as_one().map_err(too_complex)? } else { None };
+    let routes = if narrowed {
+        ceiling.mint_ceilings(None).as_one().map_err(too_complex)?
+    } else {
+        None
+    };
     Ok(Restrictions {
         routes: ceiling.call.as_one().map_err(too_complex)?,
         permissions: ceiling.permissions.clone(),
@@ -932,9 +1077,27 @@ fn apply_profile(
     meta: Option<JsonObject>,
     external_id: Option<String>,
 ) -> Result<(), Error> {
-    put(&mut profile.name, name, "name", limits::NAME_CHARS_MAX, false)?;
-    put(&mut profile.description, description, "description", limits::DESCRIPTION_CHARS_MAX, true)?;
-    put(&mut profile.external_id, external_id, "externalId", limits::ALIAS_CHARS_MAX, false)?;
+    put(
+        &mut profile.name,
+        name,
+        "name",
+        limits::NAME_CHARS_MAX,
+        false,
+    )?;
+    put(
+        &mut profile.description,
+        description,
+        "description",
+        limits::DESCRIPTION_CHARS_MAX,
+        true,
+    )?;
+    put(
+        &mut profile.external_id,
+        external_id,
+        "externalId",
+        limits::ALIAS_CHARS_MAX,
+        false,
+    )?;
     put_object(&mut profile.meta, meta, "meta")
 }
 
@@ -944,7 +1107,10 @@ fn check_suffixes(field: &str, domains: Option<&Domains>) -> Result<(), Error> {
         let host = entry.host();
         let suffix = psl::suffix(host.as_bytes()).filter(psl::Suffix::is_known);
         if suffix.is_some_and(|suffix| suffix.as_bytes() == host.as_bytes()) {
-            let problem = format!("`{}` is a public suffix; name a domain below it", entry.as_str());
+            let problem = format!(
+                "`{}` is a public suffix; name a domain below it",
+                entry.as_str()
+            );
             return Err(Error::invalid(field, problem));
         }
     }

@@ -17,7 +17,10 @@ use crate::store::{Order, Page, audit, sessions};
 /// An entry of the ledger as the API shows it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct AuditItem {
     pub id: String,
     pub at: Timestamp,
@@ -66,9 +69,15 @@ impl From<Session> for AuditItem {
             Origin::Exchange => Action::SessionExchange,
         };
         let mut details = Map::new();
-        details.insert("environment".to_owned(), session.environment.as_str().into());
+        details.insert(
+            "environment".to_owned(),
+            session.environment.as_str().into(),
+        );
         details.insert("audience".to_owned(), session.audience.into());
-        details.insert("allowedRoutes".to_owned(), session.scope.routes.to_strings().into());
+        details.insert(
+            "allowedRoutes".to_owned(),
+            session.scope.routes.to_strings().into(),
+        );
         details.insert("expiresAt".to_owned(), session.expires_at.millis().into());
         Self {
             id: session.id.as_str().to_owned(),
@@ -117,8 +126,10 @@ impl App {
         // Filters are applied after the merge, so a page may need several reads; each read moves
         // the cursor on.
         while items.len() < wanted {
-            let entries = audit::list(read.conn(), caller.account(), &at("aud_", &cursor, page)).await?;
-            let minted = sessions::ledger(read.conn(), caller.account(), &at("ses_", &cursor, page)).await?;
+            let entries =
+                audit::list(read.conn(), caller.account(), &at("aud_", &cursor, page)).await?;
+            let minted =
+                sessions::ledger(read.conn(), caller.account(), &at("ses_", &cursor, page)).await?;
             let mut batch: Vec<AuditItem> = entries
                 .into_iter()
                 .map(AuditItem::from)
@@ -132,8 +143,13 @@ impl App {
             let Some(last) = batch.last() else { break };
             cursor = Some(suffix(&last.id).to_owned());
             let kept = |item: &AuditItem| {
-                filter.account.as_ref().is_none_or(|account| item.user_id == *account)
-                    && filter.action.is_none_or(|action| item.action == action.as_str())
+                filter
+                    .account
+                    .as_ref()
+                    .is_none_or(|account| item.user_id == *account)
+                    && filter
+                        .action
+                        .is_none_or(|action| item.action == action.as_str())
             };
             items.extend(batch.into_iter().filter(kept));
         }

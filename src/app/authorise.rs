@@ -10,7 +10,7 @@ use super::pulse::reborrow;
 use crate::domain::account::AccountChain;
 use crate::domain::api_key::KeyChain;
 use crate::domain::binding::NamedValues;
-use crate::domain::decision::{Asked, BindingCheck, Deny, Permit, decide};
+use crate::domain::decision::{Asked, BindingCheck, Deny, Permit, RoutePermission, decide};
 use crate::domain::effective::{Ceilings, Effective, MintSide};
 use crate::domain::environment::Environment;
 use crate::domain::id::{AccountId, KeyId, RequestId};
@@ -51,7 +51,9 @@ impl Credential {
         if bearer.starts_with("eyJ") && dots == 2 {
             return Ok(Self::Token(bearer.to_owned()));
         }
-        PlainKey::parse(bearer).map(Self::Key).map_err(|_| BadCredential::Key)
+        PlainKey::parse(bearer)
+            .map(Self::Key)
+            .map_err(|_| BadCredential::Key)
     }
 }
 
@@ -87,7 +89,10 @@ pub struct Facts {
 
 /// What an endpoint asks of its caller. `http/routes.rs` has one for each endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own, named where it is set")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a rule of its own, named where it is set"
+)]
 pub struct Need {
     /// The route check is exempt: the holder asks about or ends its own credential.
     pub holder: bool,
@@ -194,12 +199,19 @@ impl Caller {
     pub fn actor(&self) -> Option<&AccountId> {
         match &self.who {
             Who::Cli(_) => None,
-            Who::Session(session) => {
-                Some(session.claims.act.as_ref().map_or(&session.claims.sub, |act| &act.sub))
-            }
-            Who::Key(_) => {
-                Some(self.effective.grantors.first().unwrap_or(&self.subject.account().id))
-            }
+            Who::Session(session) => Some(
+                session
+                    .claims
+                    .act
+                    .as_ref()
+                    .map_or(&session.claims.sub, |act| &act.sub),
+            ),
+            Who::Key(_) => Some(
+                self.effective
+                    .grantors
+                    .first()
+                    .unwrap_or(&self.subject.account().id),
+            ),
         }
     }
 
@@ -238,9 +250,7 @@ impl App {
             Who::Session(_) | Who::Cli(_) => None,
         };
         let result = self.permit(conn, presented, identified, now, first).await;
-        if first
-            && let (Err(Error::Forbidden(_)), Some((key, account))) = (&result, key)
-        {
+        if first && let (Err(Error::Forbidden(_)), Some((key, account))) = (&result, key) {
             self.lately.refused(self, presented, key, account, now);
         }
         result
@@ -256,7 +266,9 @@ impl App {
         let who = match &presented.credential {
             Credential::None => return Err(BadCredential::Missing.into()),
             Credential::Key(key) => {
-                let chain = self.identify_key(conn, &key.digest(), presented, now).await?;
+                let chain = self
+                    .identify_key(conn, &key.digest(), presented, now)
+                    .await?;
                 Who::Key(Box::new(chain))
             }
             Credential::Token(token) => Who::Session(Box::new(self.identify_session(token, now)?)),
@@ -338,7 +350,9 @@ impl App {
         now: Timestamp,
         first: bool,
     ) -> Result<Caller, Error> {
-        let Presented { wish, facts, need, .. } = presented;
+        let Presented {
+            wish, facts, need, ..
+        } = presented;
         let Identified { who, rev } = identified;
         let (subject, effective, acting) = match &who {
             Who::Session(session) => {
@@ -356,10 +370,12 @@ impl App {
             Who::Key(chain) => {
                 let mut effective = chain.key().effective();
                 effective.operator = self.is_operator(chain.key());
-                self.act(conn, chain.accounts(), effective, wish.as_ref()).await?
+                self.act(conn, chain.accounts(), effective, wish.as_ref())
+                    .await?
             }
             Who::Cli(accounts) => {
-                self.act(conn, accounts, everything(), wish.as_ref()).await?
+                self.act(conn, accounts, everything(), wish.as_ref())
+                    .await?
             }
         };
 
@@ -370,7 +386,7 @@ impl App {
             address: facts.address,
             origin: facts.origin.as_deref(),
             named: &facts.named,
-            permission: self.policy.permission_of(&facts.method, &facts.path),
+            permission: RoutePermission::Own(self.policy.permission_of(&facts.method, &facts.path)),
             manage: need.manage,
             bindings: need.bindings,
         };
@@ -383,7 +399,7 @@ impl App {
             Who::Key(_) | Who::Session(_) | Who::Cli(_) => FREE,
         };
         let permit =
-            decide(&effective, &asked, now, &mut rate).map_err(|deny| self.denied(&who, deny))?;
+            decide(&effective, &asked, now, &mut rate).map_err(|deny| Self::denied(&who, deny))?;
 
         // Where and when are judged before what, so that a stranger's wish is answered as late as
         // any other.
@@ -396,7 +412,15 @@ impl App {
         if need.live && effective.environment == Environment::Test {
             return Err(Forbidden::TestKey.into());
         }
-        Ok(Caller { who, subject, acting, effective, permit, rev, turn })
+        Ok(Caller {
+            who,
+            subject,
+            acting,
+            effective,
+            permit,
+            rev,
+            turn,
+        })
     }
 
     async fn act(
@@ -406,7 +430,9 @@ impl App {
         effective: Effective,
         wish: Option<&Wish>,
     ) -> Result<(AccountChain, Effective, bool), Error> {
-        let Some(wish) = wish else { return Ok((own.clone(), effective, false)) };
+        let Some(wish) = wish else {
+            return Ok((own.clone(), effective, false));
+        };
         let target = self.find_target(conn, own, &wish.run_as).await?;
         let Acting { child, effective } =
             act_as(&effective, own, target).map_err(|_| Forbidden::Impersonation)?;
@@ -441,7 +467,7 @@ impl App {
         }
     }
 
-    fn denied(&self, who: &Who, deny: Deny) -> Error {
+    pub(crate) fn denied(who: &Who, deny: Deny) -> Error {
         match deny {
             Deny::Address => Forbidden::Address.into(),
             Deny::Rate { retry_ms } => Error::TooMany { retry_ms },
@@ -459,7 +485,10 @@ impl App {
     }
 }
 
-const FREE: Turn = Turn::Go { remaining: u32::MAX, reset_ms: 0 };
+const FREE: Turn = Turn::Go {
+    remaining: u32::MAX,
+    reset_ms: 0,
+};
 
 impl SessionCaller {
     /// What the session may do.

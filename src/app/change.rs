@@ -60,7 +60,13 @@ impl App {
         let mut tx = self.store.write().await?;
         let now = self.now();
         let rev = change_log::advance(tx.conn(), now).await?;
-        Ok(Change { app: self, tx, rev, now, ended: Vec::new() })
+        Ok(Change {
+            app: self,
+            tx,
+            rev,
+            now,
+            ended: Vec::new(),
+        })
     }
 }
 
@@ -95,7 +101,13 @@ impl Change<'_> {
         facts: &Facts,
         about: About<'_>,
     ) -> Result<(), Error> {
-        let About { action, account, target, session, details } = about;
+        let About {
+            action,
+            account,
+            target,
+            session,
+            details,
+        } = about;
         let entry = Entry {
             id: AuditId::new(self.now, &*self.app.entropy)?,
             at: self.now,
@@ -126,7 +138,13 @@ impl Change<'_> {
     /// # Errors
     /// [`Error`]; whether it happened is unknown then, and the next poll of the log tells.
     pub async fn commit(self) -> Result<(), Error> {
-        let Self { app, tx, rev, ended, .. } = self;
+        let Self {
+            app,
+            tx,
+            rev,
+            ended,
+            ..
+        } = self;
         tx.commit().await?;
         app.pulse.ended_here(&ended, rev.position);
         app.metrics.revoked(ended.len());

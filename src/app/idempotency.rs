@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::App;
 use super::authorise::{Caller, Credential, Presented};
+use super::change::Change;
 use super::error::{Conflict, Error};
 use super::pulse::reborrow;
 use crate::domain::limits;
@@ -44,7 +45,10 @@ pub struct Once<T> {
 impl<T> Once<T> {
     /// An answer given for the first time.
     pub const fn first(answer: T) -> Self {
-        Self { answer, replayed: false }
+        Self {
+            answer,
+            replayed: false,
+        }
     }
 }
 
@@ -67,7 +71,14 @@ impl Replay {
         let subject = caller.account().as_str().as_bytes();
         let path = presented.facts.path.as_str().as_bytes();
         let derive = |label: &[u8]| {
-            let parts = [label, secret, idempotency_key.as_bytes(), key_id, subject, path];
+            let parts = [
+                label,
+                secret,
+                idempotency_key.as_bytes(),
+                key_id,
+                subject,
+                path,
+            ];
             hash(&parts)
         };
         Some(Self {
@@ -77,11 +88,23 @@ impl Replay {
         })
     }
 
-    /// Takes the place of the answer, or gives the answer that stands there.
+    /// [`Replay::begin_in`], in a change.
     ///
     /// # Errors
     /// [`Conflict::IdempotencyKey`] when another request stands there.
     pub async fn begin<T: DeserializeOwned>(
+        &self,
+        change: &mut Change<'_>,
+    ) -> Result<Option<T>, Error> {
+        let now = change.now;
+        self.begin_in(change.conn(), now).await
+    }
+
+    /// Takes the place of the answer, or gives the answer that stands there.
+    ///
+    /// # Errors
+    /// [`Conflict::IdempotencyKey`] when another request stands there.
+    pub async fn begin_in<T: DeserializeOwned>(
         &self,
         mut conn: Conn<'_>,
         now: Timestamp,
@@ -101,7 +124,9 @@ impl Replay {
             .sealing
             .open(&answer.sealed_answer, AAD)
             .map_err(|error| Error::Internal(error.into()))?;
-        serde_json::from_slice(&opened).map(Some).map_err(|error| Error::Internal(error.into()))
+        serde_json::from_slice(&opened)
+            .map(Some)
+            .map_err(|error| Error::Internal(error.into()))
     }
 
     /// Stores the answer in the place that was taken in this transaction.

@@ -48,7 +48,9 @@ impl Signing {
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeysError {
     /// The master key is another one than that which sealed them.
-    #[error("the master key is not the one that sealed the signing keys; start with the right one (see HALLPASS_MASTER_KEY and the keys folder)")]
+    #[error(
+        "the master key is not the one that sealed the signing keys; start with the right one (see HALLPASS_MASTER_KEY and the keys folder)"
+    )]
     WrongMasterKey,
     /// A row is not one that was written here.
     #[error("signing key {kid} in the database cannot be read")]
@@ -61,7 +63,10 @@ pub enum SigningKeysError {
 /// A signing key as the API shows it. There is no private half.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct SigningKeyItem {
     pub kid: String,
     pub environment: Environment,
@@ -98,30 +103,38 @@ fn record(row: &SigningKeyRow) -> Option<KeyRecord> {
 fn records(rows: &[SigningKeyRow]) -> Result<Vec<KeyRecord>, Error> {
     rows.iter()
         .map(|row| {
-            let corrupt = || SigningKeysError::Corrupt { kid: row.kid.clone() };
+            let corrupt = || SigningKeysError::Corrupt {
+                kid: row.kid.clone(),
+            };
             record(row).ok_or_else(|| Error::Internal(corrupt().into()))
         })
         .collect()
 }
 
 fn open_row(row: &SigningKeyRow, master: &MasterKey) -> Result<SigningKey, SigningKeysError> {
-    let corrupt = || SigningKeysError::Corrupt { kid: row.kid.clone() };
+    let corrupt = || SigningKeysError::Corrupt {
+        kid: row.kid.clone(),
+    };
     let record = record(row).ok_or_else(corrupt)?;
     let jwk: Value = serde_json::from_str(&row.public_jwk).map_err(|_| corrupt())?;
     let public = PublicKey::from_jwk(&jwk).map_err(|_| corrupt())?;
     let private = match &row.sealed_private {
         None => None,
         Some(sealed) => {
-            let opened = master.open(sealed, &aad(&row.environment, &row.kid)).map_err(|error| {
-                match error {
+            let opened = master
+                .open(sealed, &aad(&row.environment, &row.kid))
+                .map_err(|error| match error {
                     SealError::WrongMasterKey => SigningKeysError::WrongMasterKey,
                     _ => corrupt(),
-                }
-            })?;
+                })?;
             Some(PrivateKey::from_pkcs8(record.alg, &opened).map_err(|_| corrupt())?)
         }
     };
-    Ok(SigningKey { record, public, private })
+    Ok(SigningKey {
+        record,
+        public,
+        private,
+    })
 }
 
 /// Reads and opens all signing keys.
@@ -247,7 +260,9 @@ impl App {
             session: None,
             details,
         };
-        change.record(Some(&caller), &presented.facts, about).await?;
+        change
+            .record(Some(&caller), &presented.facts, about)
+            .await?;
         change.commit().await?;
         self.reload_signing_keys().await?;
         kid.ok_or_else(|| Error::internal("a rotation without a new key"))
@@ -261,11 +276,19 @@ impl App {
         let (mut change, caller) = self.change(presented).await?;
         let rows = signing_keys::list(change.conn()).await?;
         let records = records(&rows)?;
-        let environment =
-            records.iter().find(|key| key.kid == kid).map(|key| key.env).ok_or(Error::NotFound)?;
-        let steps =
-            plan_revocation(&records, environment, kid, change.now, &self.policy.rotation)
-                .map_err(|error| conflict(&error))?;
+        let environment = records
+            .iter()
+            .find(|key| key.kid == kid)
+            .map(|key| key.env)
+            .ok_or(Error::NotFound)?;
+        let steps = plan_revocation(
+            &records,
+            environment,
+            kid,
+            change.now,
+            &self.policy.rotation,
+        )
+        .map_err(|error| conflict(&error))?;
         let steps: Vec<_> = steps.into_iter().map(|step| (environment, step)).collect();
         self.apply(&mut change, &rows, &steps).await?;
         let about = About {
@@ -275,7 +298,9 @@ impl App {
             session: None,
             details: Map::new(),
         };
-        change.record(Some(&caller), &presented.facts, about).await?;
+        change
+            .record(Some(&caller), &presented.facts, about)
+            .await?;
         change.commit().await?;
         self.reload_signing_keys().await
     }
@@ -299,12 +324,16 @@ impl App {
             match step {
                 Step::CreateActive { alg } => {
                     let row = self.make(*environment, *alg, change.now, true).await?;
-                    signing_keys::insert(change.conn(), &row).await.map_err(taken)?;
+                    signing_keys::insert(change.conn(), &row)
+                        .await
+                        .map_err(taken)?;
                     kid = Some(row.kid);
                 }
                 Step::CreateNext { alg } => {
                     let row = self.make(*environment, *alg, change.now, false).await?;
-                    signing_keys::insert(change.conn(), &row).await.map_err(taken)?;
+                    signing_keys::insert(change.conn(), &row)
+                        .await
+                        .map_err(taken)?;
                     kid = kid.or(Some(row.kid));
                 }
                 Step::Activate { kid: next, at } => {
@@ -348,7 +377,9 @@ impl App {
             .map_err(|error| Error::Internal(error.into()))?;
         let public = private.public();
         let kid = public.kid().to_owned();
-        let pkcs8 = private.to_pkcs8().map_err(|error| Error::Internal(error.into()))?;
+        let pkcs8 = private
+            .to_pkcs8()
+            .map_err(|error| Error::Internal(error.into()))?;
         let sealed = self
             .master
             .seal(&pkcs8, &aad(environment.as_str(), &kid), &*self.entropy)
@@ -377,8 +408,10 @@ impl App {
             .await?
             .ok_or_else(|| Error::internal("no operator account"))?;
         let mut details = Map::new();
-        let names: Vec<Value> =
-            steps.iter().map(|(environment, step)| format!("{environment} {}", name(step)).into()).collect();
+        let names: Vec<Value> = steps
+            .iter()
+            .map(|(environment, step)| format!("{environment} {}", name(step)).into())
+            .collect();
         details.insert("steps".to_owned(), names.into());
         let entry = Entry {
             id: AuditId::new(change.now, &*self.entropy)?,
@@ -405,10 +438,14 @@ impl App {
         let (mut change, caller) = self.change(presented).await?;
         let mut sealed = 0;
         for mut row in signing_keys::list(change.conn()).await? {
-            let Some(old) = row.sealed_private.take() else { continue };
+            let Some(old) = row.sealed_private.take() else {
+                continue;
+            };
             let aad = aad(&row.environment, &row.kid);
-            let opened =
-                self.master.open(&old, &aad).map_err(|error| Error::Unavailable(error.into()))?;
+            let opened = self
+                .master
+                .open(&old, &aad)
+                .map_err(|error| Error::Unavailable(error.into()))?;
             let again = new
                 .seal(&opened, &aad, &*self.entropy)
                 .map_err(|error| Error::Internal(error.into()))?;
@@ -424,7 +461,9 @@ impl App {
             session: None,
             details: Map::new(),
         };
-        change.record(Some(&caller), &presented.facts, about).await?;
+        change
+            .record(Some(&caller), &presented.facts, about)
+            .await?;
         change.commit().await?;
         Ok(sealed)
     }
@@ -470,7 +509,10 @@ fn taken(error: StoreError) -> Error {
 }
 
 async fn change_state(mut conn: Conn<'_>, row: &SigningKeyRow, was: &str) -> Result<(), Error> {
-    if signing_keys::change_state(reborrow(&mut conn), row, was).await.map_err(taken)? {
+    if signing_keys::change_state(reborrow(&mut conn), row, was)
+        .await
+        .map_err(taken)?
+    {
         Ok(())
     } else {
         Err(Error::Conflict(Conflict::SigningKey))

@@ -35,7 +35,14 @@ impl Lately {
             return;
         }
         let address = facts.address.map(|address| address.to_string());
-        used.insert(*digest.as_bytes(), LastUsed { at: now, address, agent: facts.agent.clone() });
+        used.insert(
+            *digest.as_bytes(),
+            LastUsed {
+                at: now,
+                address,
+                agent: facts.agent.clone(),
+            },
+        );
     }
 
     /// Remembers that an authenticated caller was refused.
@@ -52,7 +59,9 @@ impl Lately {
             app.metrics.refusal_dropped();
             return;
         }
-        let Ok(id) = AuditId::new(now, &*app.entropy) else { return };
+        let Ok(id) = AuditId::new(now, &*app.entropy) else {
+            return;
+        };
         let facts = &presented.facts;
         let mut details = Map::new();
         details.insert("method".to_owned(), Value::from(facts.method.clone()));
@@ -81,7 +90,11 @@ impl App {
     /// [`Error`]; what was not written is lost.
     pub async fn write_last_used(&self) -> Result<(), Error> {
         let used = std::mem::take(
-            &mut *self.lately.used.lock().unwrap_or_else(PoisonError::into_inner),
+            &mut *self
+                .lately
+                .used
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
         );
         if used.is_empty() {
             return Ok(());
@@ -101,7 +114,11 @@ impl App {
     /// [`Error`]; what was not written is lost.
     pub async fn write_refusals(&self) -> Result<(), Error> {
         let refused = std::mem::take(
-            &mut *self.lately.refused.lock().unwrap_or_else(PoisonError::into_inner),
+            &mut *self
+                .lately
+                .refused
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
         );
         if refused.is_empty() {
             return Ok(());

@@ -37,7 +37,9 @@ impl<K: Eq + Hash> Buckets<K> {
 
     fn peek(&self, name: &K, limit: RateLimit, now_ms: i64) -> Option<Turn> {
         let buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.get(name).map(|bucket| bucket.clone().take(limit, now_ms))
+        buckets
+            .get(name)
+            .map(|bucket| bucket.clone().take(limit, now_ms))
     }
 }
 
@@ -68,12 +70,18 @@ impl Limiter {
     pub fn take_key(&self, chain: &KeyChain, now_ms: i64) -> Option<Turn> {
         let mut tightest: Option<Turn> = None;
         for key in std::iter::once(chain.key()).chain(chain.makers()) {
-            let Some(limit) = key.restrictions.rate_limit else { continue };
+            let Some(limit) = key.restrictions.rate_limit else {
+                continue;
+            };
             let turn = self.keys.take(key.id.clone(), limit, now_ms);
             match (turn, tightest) {
                 (Turn::Wait { .. }, _) => return Some(turn),
-                (Turn::Go { remaining, .. }, Some(Turn::Go { remaining: least, .. }))
-                    if remaining >= least => {}
+                (
+                    Turn::Go { remaining, .. },
+                    Some(Turn::Go {
+                        remaining: least, ..
+                    }),
+                ) if remaining >= least => {}
                 (Turn::Go { .. }, _) => tightest = Some(turn),
             }
         }
@@ -83,15 +91,25 @@ impl Limiter {
     /// Whether an address has failed too often of late to ask the database once more: milliseconds
     /// to wait. Credentials that were good of late pass.
     pub fn blocked(&self, address: Option<IpAddr>, digest: &KeyDigest, now_ms: i64) -> Option<i64> {
-        let turn = self.failures.peek(&network(address?), self.failure_limit, now_ms)?;
-        let Turn::Wait { retry_ms } = turn else { return None };
-        let known = self.known_good.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self
+            .failures
+            .peek(&network(address?), self.failure_limit, now_ms)?;
+        let Turn::Wait { retry_ms } = turn else {
+            return None;
+        };
+        let known = self
+            .known_good
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         (!known.contains(digest.as_bytes())).then_some(retry_ms)
     }
 
     /// Counts a failed authentication. Milliseconds to wait when it was one too many.
     pub fn failed(&self, address: Option<IpAddr>, now_ms: i64) -> Option<i64> {
-        match self.failures.take(network(address?), self.failure_limit, now_ms) {
+        match self
+            .failures
+            .take(network(address?), self.failure_limit, now_ms)
+        {
             Turn::Wait { retry_ms } => Some(retry_ms),
             Turn::Go { .. } => None,
         }
@@ -99,7 +117,10 @@ impl Limiter {
 
     /// Remembers that a key was good.
     pub fn good(&self, digest: &KeyDigest) {
-        let mut known = self.known_good.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .known_good
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KNOWN_GOOD_MAX {
             known.clear();
         }

@@ -16,7 +16,7 @@ const BATCH_SECS: u64 = 5;
 /// How often signing keys are looked after, and old rows dropped, in seconds.
 const UPKEEP_SECS: u64 = 30;
 /// Rows that are dropped in one transaction, so that nobody waits long.
-const PRUNE_ROWS: i64 = 1000;
+const PRUNE_ROWS: u32 = 1000;
 /// How long secrets are kept after their overlap, in seconds, so that people see when the old one
 /// was used last.
 const OLD_SECRET_SECS: i64 = 30 * 86_400;
@@ -59,7 +59,8 @@ impl App {
         secrets::prune(tx.conn(), now.plus_secs(-OLD_SECRET_SECS)).await?;
         sessions::prune(tx.conn(), now.plus_secs(-OLD_SESSION_SECS), PRUNE_ROWS).await?;
         tx.commit().await?;
-        self.pulse.forget(Position::new(entries_before.millis().saturating_mul(1000)));
+        self.pulse
+            .forget(Position::new(entries_before.millis().saturating_mul(1000)));
         Ok(())
     }
 }
@@ -103,6 +104,10 @@ fn ticker(period: Duration) -> tokio::time::Interval {
 
 fn log_failure(task: &'static str, result: Result<(), Error>) {
     if let Err(error) = result {
-        tracing::warn!(task, error = &error as &dyn std::error::Error, "a background task failed");
+        tracing::warn!(
+            task,
+            error = &error as &dyn std::error::Error,
+            "a background task failed"
+        );
     }
 }

@@ -69,7 +69,10 @@ impl Policy {
 
     /// The permission that a route has.
     pub fn permission_of(&self, method: &str, path: &RequestPath) -> Option<&Permission> {
-        let rule = self.permission_routes.iter().find(|(route, _)| route.matches(method, path));
+        let rule = self
+            .permission_routes
+            .iter()
+            .find(|(route, _)| route.matches(method, path));
         rule.map(|(_, permission)| permission)
     }
 }

@@ -19,7 +19,9 @@ pub const POLL_MS: u64 = 200;
 /// The log went backwards: a database was put back without a new log id. Nothing is decided until
 /// that is mended.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the change log fell back behind a position that this node has seen; was an old backup put back? run `hallpass restore`")]
+#[error(
+    "the change log fell back behind a position that this node has seen; was an old backup put back? run `hallpass restore`"
+)]
 pub struct LogFellBack;
 
 #[derive(Debug)]
@@ -49,7 +51,11 @@ impl Pulse {
         for (tag, at) in change_log::since(read.conn(), Position::new(0)).await? {
             ended.end(tag, at);
         }
-        let known = RwLock::new(Known { ended, asked_at_ms, fell_back: false });
+        let known = RwLock::new(Known {
+            ended,
+            asked_at_ms,
+            fell_back: false,
+        });
         Ok(Self { known, clock })
     }
 
@@ -72,9 +78,17 @@ impl Pulse {
                 known.fell_back |= head.position < known.ended.known().position
                     && asked_at_ms >= known.asked_at_ms;
             });
-            return if self.fell_back() { Err(Error::Unavailable(LogFellBack.into())) } else { Ok(false) };
+            return if self.fell_back() {
+                Err(Error::Unavailable(LogFellBack.into()))
+            } else {
+                Ok(false)
+            };
         }
-        let from = if other_log { Position::new(0) } else { before.position };
+        let from = if other_log {
+            Position::new(0)
+        } else {
+            before.position
+        };
         let entries = change_log::since(conn, from).await?;
         self.write(|known| {
             if other_log {
@@ -121,12 +135,19 @@ impl Pulse {
     /// [`BadCredential::TokenEnded`].
     pub fn check(&self, tags: &Tags, rev: Rev) -> Result<(), BadCredential> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.ended.check(tags, rev).map_err(|_| BadCredential::TokenEnded)
+        known
+            .ended
+            .check(tags, rev)
+            .map_err(|_| BadCredential::TokenEnded)
     }
 
     /// The log, and up to where it is known.
     pub fn known(&self) -> Rev {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).ended.known()
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .ended
+            .known()
     }
 
     /// Forgets entries up to a position: every token that was minted before them has expired.
@@ -135,11 +156,17 @@ impl Pulse {
     }
 
     fn asked_at_ms(&self) -> i64 {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).asked_at_ms
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .asked_at_ms
     }
 
     fn fell_back(&self) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).fell_back
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fell_back
     }
 
     fn write(&self, change: impl FnOnce(&mut Known)) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Map;
 
 use super::error::Error;
-use super::keyring::{SigningKeysError, Signing, load};
+use super::keyring::{Signing, SigningKeysError, load};
 use super::lately::Lately;
 use super::limiter::Limiter;
 use super::pulse::Pulse;
@@ -58,7 +58,14 @@ impl App {
     /// # Errors
     /// [`Error`], in particular when the master key is the wrong one.
     pub async fn start(parts: Parts) -> Result<(Arc<Self>, Option<FirstStart>), Error> {
-        let Parts { store, clock, entropy, policy, metrics, master } = parts;
+        let Parts {
+            store,
+            clock,
+            entropy,
+            policy,
+            metrics,
+            master,
+        } = parts;
         let first = first_start(&store, &*clock, &*entropy).await?;
         let operator = instance::operator(store.read().await?.conn())
             .await?
@@ -90,7 +97,10 @@ impl App {
 pub fn is_wrong_master_key(error: &Error) -> bool {
     match error {
         Error::Unavailable(source) => {
-            matches!(source.downcast_ref(), Some(SigningKeysError::WrongMasterKey))
+            matches!(
+                source.downcast_ref(),
+                Some(SigningKeysError::WrongMasterKey)
+            )
         }
         Error::Unauthenticated(_)
         | Error::Forbidden(_)
@@ -107,7 +117,10 @@ async fn first_start(
     clock: &dyn Clock,
     entropy: &dyn Entropy,
 ) -> Result<Option<FirstStart>, Error> {
-    if instance::operator(store.read().await?.conn()).await?.is_some() {
+    if instance::operator(store.read().await?.conn())
+        .await?
+        .is_some()
+    {
         return Ok(None);
     }
     let now = clock.now();
@@ -118,7 +131,10 @@ async fn first_start(
         id: AccountId::new(now, entropy)?,
         parent: None,
         depth: 1,
-        profile: Profile { name: Some("operator".to_owned()), ..Profile::default() },
+        profile: Profile {
+            name: Some("operator".to_owned()),
+            ..Profile::default()
+        },
         state: AccountState::Active,
         can_impersonate: true,
         impersonation_policy: ImpersonationPolicy::Allow,
@@ -143,7 +159,10 @@ async fn first_start(
         depth: 1,
         environment: Environment::Live,
         kind: KeyKind::Secret,
-        profile: KeyProfile { name: Some("first key".to_owned()), ..KeyProfile::default() },
+        profile: KeyProfile {
+            name: Some("first key".to_owned()),
+            ..KeyProfile::default()
+        },
         enabled: true,
         operator: false,
         declared_unrestricted: true,
@@ -168,7 +187,10 @@ async fn first_start(
         last_used: None,
     };
     secrets::insert(tx.conn(), &secret).await?;
-    for (action, target) in [(Action::UserCreate, None), (Action::TokenCreate, Some(key.id.as_str()))] {
+    for (action, target) in [
+        (Action::UserCreate, None),
+        (Action::TokenCreate, Some(key.id.as_str())),
+    ] {
         let entry = Entry {
             id: AuditId::new(now, entropy)?,
             at: now,
@@ -186,5 +208,8 @@ async fn first_start(
         audit::append(tx.conn(), &entry, None).await?;
     }
     tx.commit().await?;
-    Ok(Some(FirstStart { operator: account.id, key: plain }))
+    Ok(Some(FirstStart {
+        operator: account.id,
+        key: plain,
+    }))
 }

@@ -12,7 +12,7 @@ use crate::domain::session::SessionScope;
 use crate::domain::time::Timestamp;
 use crate::token::claims::Claims;
 use crate::token::jws::parse_compact;
-use crate::token::verify::{Audiences, Expected, Leeway, verify_token};
+use crate::token::verify::{Audiences, Expected, Leeway, SESSION_TYP, verify_token};
 use crate::token::{ClaimReason, TokenError};
 
 impl App {
@@ -24,7 +24,10 @@ impl App {
         now: Timestamp,
     ) -> Result<SessionCaller, Error> {
         let ring = self.signing.ring();
-        let kid = parse_compact(token).map_err(BadCredential::Token)?.kid().to_owned();
+        let kid = parse_compact(token)
+            .map_err(BadCredential::Token)?
+            .kid()
+            .to_owned();
         let environment = Environment::ALL
             .into_iter()
             .find(|environment| ring.find(*environment, &kid, now).is_some())
@@ -45,7 +48,12 @@ impl App {
 
 /// Reads the claims that have a form of their own.
 fn read_claims(claims: Claims, environment: Environment) -> Result<SessionCaller, BadCredential> {
-    let bad = |claim| BadCredential::Token(TokenError::Claim { claim, reason: ClaimReason::Invalid });
+    let bad = |claim| {
+        BadCredential::Token(TokenError::Claim {
+            claim,
+            reason: ClaimReason::Invalid,
+        })
+    };
     let permissions = match claims.scope.as_deref() {
         None => None,
         Some("") => Some(Permissions::default()),
@@ -67,5 +75,11 @@ fn read_claims(claims: Claims, environment: Environment) -> Result<SessionCaller
     };
     let tags = Tags::decode(&claims.lin).map_err(|_| bad("lin"))?;
     let rev = Rev::decode(&claims.rev).map_err(|_| bad("rev"))?;
-    Ok(SessionCaller { claims, environment, scope, tags, rev })
+    Ok(SessionCaller {
+        claims,
+        environment,
+        scope,
+        tags,
+        rev,
+    })
 }

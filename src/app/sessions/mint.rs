@@ -12,6 +12,7 @@ use crate::app::authorise::Presented;
 use crate::app::error::{self, Invalid, InvalidCode};
 use crate::app::idempotency::{Once, Replay};
 use crate::domain::config::{self, ConfigError, ConfigProblem};
+use crate::domain::decision::decide_body;
 use crate::domain::grant::{Grant, Mode, ProfileTerms, Refusal, Wanted, grant};
 use crate::domain::id::ConversationId;
 use crate::domain::profile::{ProfileUse, SessionProfile};
@@ -44,7 +45,10 @@ pub struct NewSession {
 /// `config` as ChatBotKit's clients write it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct NewSessionConfig {
     pub allowed_routes: Option<Vec<String>>,
     pub contact_id: Option<String>,
@@ -54,7 +58,10 @@ pub struct NewSessionConfig {
 /// `mode` on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub enum WantedMode {
     Strict,
     Intersect,
@@ -96,12 +103,13 @@ impl App {
         replay: Option<&Replay>,
     ) -> Result<Once<SessionCreated>, Error> {
         let key = key_caller(caller)?;
-        let (wanted, data) = self.wanted(new, on)?;
-        check_named_by_body(caller, presented, &wanted)?;
+        let (wanted, data) = self.wanted(new)?;
+        decide_body(&caller.effective, &caller.permit, &presented.facts.named, &wanted.bindings)
+            .map_err(|deny| App::denied(&caller.who, deny))?;
         let now = self.now();
 
         let mut profile_use = None;
-        let mut terms = None;
+        let mut terms = matches!(on, MintOn::Child).then(ProfileTerms::of_child);
         if let MintOn::Profile(profile, values) = on {
             let mut values = values.clone();
             for name in &profile.makes {
@@ -111,7 +119,10 @@ impl App {
                 values.insert(name.clone(), made);
             }
             terms = Some(profile_terms(profile, &values)?);
-            profile_use = Some(ProfileUse { path: profile.path.to_string(), values });
+            profile_use = Some(ProfileUse {
+                path: profile.path.to_string(),
+                values,
+            });
         }
         let granted = self.grant(caller, terms.as_ref(), &wanted)?;
         let cut = (wanted.mode == Mode::Intersect).then(|| granted.cut.clone());
@@ -132,7 +143,10 @@ impl App {
             let values = texts(used);
             answer.session_id = Some(session.id.clone());
             answer.conversation_id = values.get("conversationId").cloned();
-            if let Some(id) = profile.resource().and_then(|name| values.get(&name).cloned()) {
+            if let Some(id) = profile
+                .resource()
+                .and_then(|name| values.get(&name).cloned())
+            {
                 answer.id = id;
             }
         }
@@ -153,9 +167,12 @@ impl App {
     ) -> Result<Once<SessionCreated>, Error> {
         let mut tx = self.store.write().await?;
         if let Some(replay) = replay
-            && let Some(answer) = replay.begin(tx.conn(), self.now()).await?
+            && let Some(answer) = replay.begin_in(tx.conn(), self.now()).await?
         {
-            return Ok(Once { answer, replayed: true });
+            return Ok(Once {
+                answer,
+                replayed: true,
+            });
         }
         let parent = caller.subject.account().parent.as_ref();
         sessions::insert(tx.conn(), session, parent).await?;
@@ -172,16 +189,18 @@ impl App {
         terms: Option<&ProfileTerms>,
         wanted: &Wanted,
     ) -> Result<Grant, Error> {
-        grant(&caller.effective, terms, wanted, &self.policy.audiences, self.now())
-            .map_err(refused)
+        grant(
+            &caller.effective,
+            terms,
+            wanted,
+            &self.policy.audiences,
+            self.now(),
+        )
+        .map_err(refused)
     }
 
     /// What is wanted, parsed, and what shall be attached.
-    fn wanted(
-        &self,
-        new: NewSession,
-        on: MintOn<'_>,
-    ) -> Result<(Wanted, Option<JsonObject>), Error> {
+    fn wanted(&self, new: NewSession) -> Result<(Wanted, Option<JsonObject>), Error> {
         let NewSession {
             duration_in_seconds,
             mut allowed_routes,
@@ -198,13 +217,20 @@ impl App {
             config: client,
         } = new;
         if messages.is_some_and(|messages| !messages.is_empty()) {
-            return Err(Error::invalid("messages", "nothing here keeps conversations; leave it out"));
+            return Err(Error::invalid(
+                "messages",
+                "nothing here keeps conversations; leave it out",
+            ));
         }
         let mut data = data.unwrap_or_default();
         merge(&mut data, "contact", contact.map(Value::Object))?;
         merge(&mut data, "meta", meta.map(Value::Object))?;
         if let Some(client) = client {
-            let NewSessionConfig { allowed_routes: routes, contact_id, namespace } = client;
+            let NewSessionConfig {
+                allowed_routes: routes,
+                contact_id,
+                namespace,
+            } = client;
             if routes.is_some() && allowed_routes.is_some() {
                 return Err(Error::invalid(
                     "config.allowedRoutes",
@@ -215,20 +241,16 @@ impl App {
             merge(&mut data, "contactId", contact_id.map(Value::from))?;
             merge(&mut data, "namespace", namespace.map(Value::from))?;
         }
-        // A session for a child carries all that its ceiling leaves, unless it is asked for less.
-        let mut inherits = false;
-        if allowed_routes.is_none() && matches!(on, MintOn::Child) {
-            allowed_routes = Some(vec!["**".to_owned()]);
-            inherits = true;
-        }
         let mode = match mode {
-            _ if inherits => Mode::Intersect,
             None | Some(WantedMode::Strict) => Mode::Strict,
             Some(WantedMode::Intersect) => Mode::Intersect,
         };
         let vocabulary = Some(&self.policy.vocabulary);
         let wanted = Wanted {
-            routes: field("allowedRoutes", allowed_routes.as_deref().map(config::routes))?,
+            routes: field(
+                "allowedRoutes",
+                allowed_routes.as_deref().map(config::routes),
+            )?,
             permissions: field(
                 "permissions",
                 permissions.map(|list| config::permissions(&list, vocabulary)),
@@ -247,39 +269,23 @@ impl App {
 
 fn field<T>(name: &str, parsed: Option<Result<T, ConfigProblem>>) -> Result<Option<T>, Error> {
     parsed.transpose().map_err(|problem| {
-        error::config("", &ConfigError { field: name.to_owned(), problem })
+        error::config(
+            "",
+            &ConfigError {
+                field: name.to_owned(),
+                problem,
+            },
+        )
     })
-}
-
-/// The bindings of the caller that neither header nor path named must be named by the body, and
-/// what both name must agree.
-fn check_named_by_body(
-    caller: &Caller,
-    presented: &Presented,
-    wanted: &Wanted,
-) -> Result<(), Error> {
-    for (dimension, allowed) in caller.effective.bindings.iter() {
-        let by_body = wanted.bindings.get(dimension);
-        let outside = by_body.is_some_and(|values| !values.is_subset(allowed));
-        let unnamed = caller.permit.unnamed().contains(&dimension)
-            && by_body.is_none_or(std::collections::BTreeSet::is_empty);
-        if outside || unnamed {
-            return Err(Forbidden::Binding(dimension).into());
-        }
-    }
-    for (dimension, named) in &presented.facts.named {
-        if wanted.bindings.get(*dimension).is_some_and(|values| !values.contains(named)) {
-            return Err(Forbidden::Binding(*dimension).into());
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn profile_terms(
     profile: &SessionProfile,
     values: &BTreeMap<String, PlaceholderValue>,
 ) -> Result<ProfileTerms, Error> {
-    profile.terms(values).map_err(|error| Error::Internal(error.into()))
+    profile
+        .terms(values)
+        .map_err(|error| Error::Internal(error.into()))
 }
 
 /// The refusals of the grant that are mistakes of the request are 400, the others 403.
@@ -290,8 +296,9 @@ pub(super) fn refused(refusal: Refusal) -> Error {
     match refusal {
         Refusal::RoutesRequired => Error::Invalid(Invalid {
             field: "allowedRoutes".to_owned(),
-            problem: "the key does not narrow routes, so the session must name them, if need be [\"**\"]"
-                .to_owned(),
+            problem:
+                "the key does not narrow routes, so the session must name them, if need be [\"**\"]"
+                    .to_owned(),
             code: InvalidCode::RoutesRequired,
         }),
         Refusal::RoutesTooComplex(_) => Error::Invalid(Invalid {

@@ -25,7 +25,7 @@ use crate::domain::environment::Environment;
 use crate::domain::grant::Grant;
 use crate::domain::id::{AccountId, SessionId};
 use crate::domain::limits;
-use crate::domain::liveness::{Rev, Tag, Tags};
+use crate::domain::liveness::{Rev, Tag};
 use crate::domain::profile::ProfileUse;
 use crate::domain::restrictions::Manage;
 use crate::domain::session::{Origin, Session};
@@ -58,7 +58,17 @@ struct Draft<'a> {
 impl App {
     /// The record of a session, and its token. Nothing is stored yet.
     fn sign(&self, draft: Draft<'_>, presented: &Presented) -> Result<(Session, String), Error> {
-        let Draft { origin, key, subject, actors, grant, data, source, profile, rev } = draft;
+        let Draft {
+            origin,
+            key,
+            subject,
+            actors,
+            grant,
+            data,
+            source,
+            profile,
+            rev,
+        } = draft;
         let now = self.now();
         let id = SessionId::new(now, &*self.entropy)?;
         let mut tags = source.map(|source| source.tags.clone()).unwrap_or_default();
@@ -116,7 +126,10 @@ impl App {
 
     fn claims(&self, session: &Session) -> Claims {
         let nest = |act: Option<Box<Actor>>, sub: &AccountId| {
-            Some(Box::new(Actor { sub: sub.clone(), act }))
+            Some(Box::new(Actor {
+                sub: sub.clone(),
+                act,
+            }))
         };
         let act = session.actors.iter().rev().fold(None, nest).map(|act| *act);
         Claims {
@@ -136,7 +149,11 @@ impl App {
                 .as_ref()
                 .map(crate::domain::permission::Permissions::to_scope),
             bindings: crate::domain::config::bindings_to_map(&session.scope.bindings),
-            domains: session.scope.domains.as_ref().map(crate::domain::origin::Domains::to_strings),
+            domains: session
+                .scope
+                .domains
+                .as_ref()
+                .map(crate::domain::origin::Domains::to_strings),
             lin: session.tags.encode(),
             rev: session.rev.encode(),
             data: session.data.clone(),
@@ -214,7 +231,8 @@ impl App {
                 session
             }
         };
-        self.end_family(&mut change, Some(&caller), presented, &session).await?;
+        self.end_family(&mut change, Some(&caller), presented, &session)
+            .await?;
         change.commit().await?;
         Ok(session.id)
     }
@@ -229,7 +247,9 @@ impl App {
         if caller.key_id() == Some(&session.key) {
             return Ok(());
         }
-        let Some(minter) = self.key_chain(conn, &session.key).await? else { return Ok(()) };
+        let Some(minter) = self.key_chain(conn, &session.key).await? else {
+            return Ok(());
+        };
         let minter = minter.key();
         let mut power = minter.effective();
         if minter.account != session.account
@@ -257,7 +277,8 @@ impl App {
         let Some(session) = sessions::find(change.conn(), &claims.jti).await? else {
             return Ok(false);
         };
-        self.end_family(&mut change, None, presented, &session).await?;
+        self.end_family(&mut change, None, presented, &session)
+            .await?;
         change.commit().await?;
         Ok(true)
     }
@@ -314,8 +335,10 @@ impl App {
         if !below && !caller.effective.manage.contains(&Manage::Introspect) {
             return Ok(None);
         }
-        let payload =
-            session.claims.to_json().map_err(|error| Error::Internal(error.into()))?;
+        let payload = session
+            .claims
+            .to_json()
+            .map_err(|error| Error::Internal(error.into()))?;
         let mut claims: Value =
             serde_json::from_slice(&payload).map_err(|error| Error::Internal(error.into()))?;
         if let Value::Object(claims) = &mut claims {
@@ -359,34 +382,35 @@ fn key_caller(caller: &Caller) -> Result<&KeyChain, Error> {
 fn merge(into: &mut JsonObject, name: &str, value: Option<Value>) -> Result<(), Error> {
     let Some(value) = value else { return Ok(()) };
     if into.insert(name.to_owned(), value).is_some() {
-        return Err(Error::invalid(name, format!("stands in `data.{name}`, too")));
+        return Err(Error::invalid(
+            name,
+            format!("stands in `data.{name}`, too"),
+        ));
     }
     Ok(())
 }
 
 /// What is attached to a session, if it is small enough.
 fn check_data(data: JsonObject) -> Result<Option<JsonObject>, Error> {
-    super::error::text("data", crate::domain::text::check_object(&data, limits::DATA_BYTES_MAX))?;
+    super::error::text(
+        "data",
+        crate::domain::text::check_object(&data, limits::DATA_BYTES_MAX),
+    )?;
     Ok((!data.is_empty()).then_some(data))
 }
 
 /// The values of a profile's placeholders as text.
 fn texts(profile: &ProfileUse) -> BTreeMap<String, String> {
-    profile.values.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned())).collect()
+    profile
+        .values
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().to_owned()))
+        .collect()
 }
 
-/// Tags and position of a session that a token names, from its own claims.
-#[derive(Debug, Clone)]
-pub(crate) struct Descent {
-    pub(crate) tags: Tags,
-    pub(crate) rev: Rev,
-}
-
-impl Descent {
-    /// What a session descends from, and as of where, lowered to what else was read.
-    pub(crate) fn lowest(rev: Rev, other: Rev) -> Result<Rev, Error> {
-        rev.min(other).ok_or_else(|| BadCredential::TokenEnded.into())
-    }
+/// The lower of two positions, for what relied on both.
+fn lowest(one: Rev, other: Rev) -> Result<Rev, Error> {
+    one.min(other).ok_or_else(|| BadCredential::TokenEnded.into())
 }
 
 /// When a session issued now would end.

@@ -4,16 +4,15 @@ use serde::Deserialize;
 
 use super::mint::{profile_terms, refused};
 use super::{
-    App, BadCredential, Caller, Descent, Draft, Error, Forbidden, SessionCreated, capped,
-    key_caller, session_caller,
+    App, BadCredential, Caller, Draft, Error, Forbidden, SessionCreated, capped,
+    key_caller, lowest, session_caller,
 };
 use crate::app::authorise::{Presented, Who};
 use crate::app::idempotency::Once;
 use crate::domain::account::AccountChain;
 use crate::domain::api_key::KeyChain;
 use crate::domain::effective::Effective;
-use crate::domain::grant::{Grant, Mode, Wanted, grant};
-use crate::domain::limits;
+use crate::domain::grant::{Wanted, grant};
 use crate::domain::run_as::act_as;
 use crate::domain::session::{Origin, Session};
 use crate::domain::time::Timestamp;
@@ -22,7 +21,10 @@ use crate::store::{accounts, sessions};
 /// What a session wants of its renewal.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct Renewal {
     pub duration_in_seconds: Option<i64>,
 }
@@ -64,14 +66,20 @@ impl App {
             .renewable_until
             .filter(|until| *until > now)
             .ok_or(Forbidden::NotRenewable)?;
-        let wanted = Wanted {
-            duration_secs: renewal.duration_in_seconds.or(Some(source.session.duration_secs)),
-            ..as_in(&source.session)
-        };
+        let wanted = Wanted::again(&source.session, renewal.duration_in_seconds);
         let cap = until.max(source.session.expires_at);
         // Liveness was asked of what this node knows, the rest was read from the database.
-        let rev = Descent::lowest(self.pulse.known(), caller.rev)?;
-        self.derive(caller, presented, source, &wanted, Origin::Renewal, cap, rev).await
+        let rev = lowest(self.pulse.known(), caller.rev)?;
+        self.derive(
+            caller,
+            presented,
+            source,
+            &wanted,
+            Origin::Renewal,
+            cap,
+            rev,
+        )
+        .await
     }
 
     /// Exchanges a session for a narrower one. The caller's key must be able to mint it, too.
@@ -87,34 +95,56 @@ impl App {
         let key = key_caller(caller)?;
         let now = self.now();
         self.pulse.ensure_fresh(&self.store).await?;
-        let rev = Descent::lowest(self.pulse.known(), caller.rev)?;
+        let rev = lowest(self.pulse.known(), caller.rev)?;
         let own = self.identify_session(&exchange.subject_token, now)?;
         let source = self.source(&own.claims.jti, now).await?;
         // The session must be one that this key could have minted: of its account or, when it acts
         // as a child, of that child, and in its environment.
         if source.session.account != *caller.account()
-            || !caller.effective.environment.covers(source.session.environment)
+            || !caller
+                .effective
+                .environment
+                .covers(source.session.environment)
         {
             return Err(Forbidden::Impersonation.into());
         }
         // Twice the same question: what of the wish lies within the source, and what of that within
         // the key. So the outcome lies within both, whatever the mode.
-        let of_source = self.within_source(&source, exchange.wanted)?;
-        let mode = of_source.1;
+        let mode = exchange.wanted.mode;
+        let ceiling = Effective::of_exchange(
+            source.session.environment,
+            &source.session.scope,
+            &source.session.audience,
+            source.session.expires_at,
+        );
+        let audiences = &self.policy.audiences;
+        let of_source =
+            grant(&ceiling, None, &exchange.wanted, audiences, now).map_err(refused)?;
         let wanted = Wanted {
-            routes: Some(of_source.0.scope.routes),
-            permissions: of_source.0.scope.permissions,
-            bindings: of_source.0.scope.bindings,
-            domains: of_source.0.scope.domains,
-            audience: Some(of_source.0.audience),
-            duration_secs: Some(of_source.0.duration_secs),
+            routes: Some(of_source.scope.routes),
+            permissions: of_source.scope.permissions,
+            bindings: of_source.scope.bindings,
+            domains: of_source.scope.domains,
+            audience: Some(of_source.audience),
+            duration_secs: Some(of_source.duration_secs),
             renewable_secs: None,
             mode,
         };
-        let by_key = grant(&caller.effective, None, &wanted, &self.policy.audiences, now)
-            .map_err(refused)?;
+        let by_key = grant(
+            &caller.effective,
+            None,
+            &wanted,
+            &self.policy.audiences,
+            now,
+        )
+        .map_err(refused)?;
         let cap = source.session.expires_at;
-        let Source { session, key: minter, subject, .. } = source;
+        let Source {
+            session,
+            key: minter,
+            subject,
+            ..
+        } = source;
         let mut granted = by_key;
         granted.expires_at = capped(granted.expires_at, cap);
         granted.renewable_until = None;
@@ -137,24 +167,6 @@ impl App {
         self.store_session(caller, &session, answer, None).await
     }
 
-    /// What of a wish lies within the source, each dimension on its own.
-    fn within_source(&self, source: &Source, asked: Wanted) -> Result<(Grant, Mode), Error> {
-        let session = &source.session;
-        let mut ceiling =
-            Effective::of_session(session.environment, &session.scope, session.expires_at);
-        ceiling.mint.explicit = Some(session.scope.routes.clone());
-        ceiling.mint.permissions.clone_from(&session.scope.permissions);
-        ceiling.mint.bindings = session.scope.bindings.clone();
-        ceiling.mint.domains.clone_from(&session.scope.domains);
-        ceiling.mint.audiences = Some(std::iter::once(session.audience.clone()).collect());
-        ceiling.mint.duration_secs_max = limits::SESSION_SECS_MAX;
-        let mode = asked.mode;
-        let asked = Wanted { renewable_secs: None, ..asked };
-        grant(&ceiling, None, &asked, &self.policy.audiences, self.now())
-            .map(|grant| (grant, mode))
-            .map_err(refused)
-    }
-
     /// A stored session whose key, accounts and right to act are alive now.
     async fn source(
         &self,
@@ -164,7 +176,10 @@ impl App {
         let mut read = self.store.read().await?;
         let ended = || Error::from(BadCredential::TokenEnded);
         let session = sessions::find(read.conn(), id).await?.ok_or_else(ended)?;
-        let key = self.key_chain(read.conn(), &session.key).await?.ok_or_else(ended)?;
+        let key = self
+            .key_chain(read.conn(), &session.key)
+            .await?
+            .ok_or_else(ended)?;
         key.check_alive(now).map_err(|_| ended())?;
         let mut effective = key.key().effective();
         if effective.expires_at.is_some_and(|end| end <= now) {
@@ -180,10 +195,23 @@ impl App {
         if effective.grantors != session.actors {
             return Err(ended());
         }
-        Ok(Source { session, key, subject, effective })
+        // The key must still be allowed to call what it minted at.
+        let path = session.mint_path().ok_or(Forbidden::NotRenewable)?;
+        if effective.call.allow("POST", &path).is_none() {
+            return Err(Forbidden::NotRenewable.into());
+        }
+        Ok(Source {
+            session,
+            key,
+            subject,
+            effective,
+        })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a renewal is told all that it may depend on")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a renewal is told all that it may depend on"
+    )]
     async fn derive(
         &self,
         caller: &Caller,
@@ -194,7 +222,12 @@ impl App {
         cap: Timestamp,
         rev: crate::domain::liveness::Rev,
     ) -> Result<Once<SessionCreated>, Error> {
-        let Source { session, key, subject, effective } = source;
+        let Source {
+            session,
+            key,
+            subject,
+            effective,
+        } = source;
         let terms = match &session.profile {
             None => None,
             Some(used) => {
@@ -207,9 +240,14 @@ impl App {
                 Some(profile_terms(profile, &used.values)?)
             }
         };
-        let mut granted =
-            grant(&effective, terms.as_ref(), wanted, &self.policy.audiences, self.now())
-                .map_err(refused)?;
+        let mut granted = grant(
+            &effective,
+            terms.as_ref(),
+            wanted,
+            &self.policy.audiences,
+            self.now(),
+        )
+        .map_err(refused)?;
         granted.expires_at = capped(granted.expires_at, cap);
         granted.renewable_until = session.renewable_until;
         let cut = Some(granted.cut.clone()).filter(|cut| !cut.is_empty());
@@ -230,19 +268,5 @@ impl App {
         let once = self.store_session(caller, &renewed, answer, None).await?;
         self.metrics.renewed();
         Ok(once)
-    }
-}
-
-/// What a session has, as a wish that is cut to what is left of it.
-fn as_in(session: &Session) -> Wanted {
-    Wanted {
-        routes: Some(session.scope.routes.clone()),
-        permissions: session.scope.permissions.clone(),
-        bindings: session.scope.bindings.clone(),
-        domains: session.scope.domains.clone(),
-        audience: Some(session.audience.clone()),
-        duration_secs: Some(session.duration_secs),
-        renewable_secs: None,
-        mode: Mode::Intersect,
     }
 }

@@ -17,7 +17,10 @@ use crate::domain::time::Timestamp;
 /// The answer that carries a token, once.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct SessionCreated {
     /// The session's id, or on a profile path the resource's.
     pub id: String,
@@ -46,14 +49,21 @@ pub struct SessionCreated {
 
 impl std::fmt::Debug for SessionCreated {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionCreated").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SessionCreated")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
 impl SessionCreated {
     /// The answer to a mint: what was granted, and its token.
     pub(super) fn new(session: &Session, token: String, cut: Option<Vec<String>>) -> Self {
-        let SessionScope { routes, permissions, bindings, domains } = &session.scope;
+        let SessionScope {
+            routes,
+            permissions,
+            bindings,
+            domains,
+        } = &session.scope;
         Self {
             id: session.id.as_str().to_owned(),
             session_id: None,
@@ -76,7 +86,10 @@ impl SessionCreated {
 /// A session as lists show it. There is no token in it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct SessionItem {
     pub id: SessionId,
     pub family_id: SessionId,
@@ -114,7 +127,12 @@ impl SessionItem {
             end if end <= now => "expired",
             _ => "active",
         };
-        let SessionScope { routes, permissions, bindings, domains } = &session.scope;
+        let SessionScope {
+            routes,
+            permissions,
+            bindings,
+            domains,
+        } = &session.scope;
         Self {
             actor_id: session.actors.first().cloned(),
             allowed_routes: routes.to_strings(),
