@@ -5,8 +5,9 @@
 //! `verifier` → `token` → `domain`. Nothing points back.
 
 #[cfg(feature = "server")]
-<<<<<<< HEAD
 pub mod app;
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod clock;
 pub mod domain;
 pub mod entropy;
@@ -20,12 +21,4 @@ pub mod metrics;
 pub mod settings;
 #[cfg(feature = "server")]
 pub mod store;
-=======
-pub mod cli;
-pub mod clock;
-pub mod domain;
-pub mod entropy;
-#[cfg(feature = "server")]
-pub mod settings;
->>>>>>> cli
 pub mod token;

@@ -87,6 +87,17 @@ pub struct Facts {
     pub named: NamedValues,
 }
 
+/// Whether the route check applies to an endpoint of hallpass itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteCheck {
+    /// It does.
+    Always,
+    /// It does not: the holder asks about its own credential.
+    Exempt,
+    /// It does for keys; a session may always end itself.
+    Keys,
+}
+
 /// What an endpoint asks of its caller. `http/routes.rs` has one for each endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
@@ -94,8 +105,8 @@ pub struct Facts {
     reason = "each is a rule of its own, named where it is set"
 )]
 pub struct Need {
-    /// The route check is exempt: the holder asks about or ends its own credential.
-    pub holder: bool,
+    /// Whether the route check applies.
+    pub route: RouteCheck,
     /// Session tokens are admitted, of any audience.
     pub sessions: bool,
     /// What is managed here.
@@ -379,16 +390,21 @@ impl App {
             }
         };
 
+        let exempt = match need.route {
+            RouteCheck::Always => false,
+            RouteCheck::Exempt => true,
+            RouteCheck::Keys => matches!(who, Who::Session(_)),
+        };
         let asked = Asked {
             method: &facts.method,
-            path: (!need.holder).then_some(&facts.path),
+            path: (!exempt).then_some(&facts.path),
             method_override: facts.method_override,
             address: facts.address,
             origin: facts.origin.as_deref(),
             named: &facts.named,
             permission: RoutePermission::Own(self.policy.permission_of(&facts.method, &facts.path)),
             manage: need.manage,
-            bindings: need.bindings,
+            bindings: if exempt { BindingCheck::Exempt } else { need.bindings },
         };
         let mut turn = None;
         let mut rate = || match &who {

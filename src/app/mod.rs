@@ -32,7 +32,7 @@ use crate::domain::time::Timestamp;
 use crate::entropy::Entropy;
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::token::keyring::RotationPolicy;
+use crate::token::RotationPolicy;
 use crate::token::master::MasterKey;
 
 pub use error::Error;

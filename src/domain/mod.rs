@@ -1,6 +1,5 @@
 //! The rules: pure, no I/O, no async, no clock.
 
-<<<<<<< HEAD
 pub mod account;
 pub mod api_key;
 pub mod audit;
@@ -9,9 +8,6 @@ pub mod config;
 pub mod cover;
 pub mod decision;
 pub mod effective;
-=======
-pub mod binding;
->>>>>>> cli
 pub mod environment;
 pub mod grant;
 pub mod id;
@@ -24,15 +20,10 @@ pub mod profile;
 pub mod rate;
 pub mod restrictions;
 pub mod route;
-<<<<<<< HEAD
 pub mod run_as;
 pub mod secret;
 pub mod session;
 pub mod strict_json;
 pub mod template;
 pub mod text;
-=======
-pub mod secret;
-pub mod strict_json;
->>>>>>> cli
 pub mod time;
