@@ -219,3 +219,6 @@ impl KeyChain {
         tags
     }
 }
+
+#[cfg(test)]
+mod tests;

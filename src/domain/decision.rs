@@ -218,3 +218,6 @@ fn decide_bindings(effective: &Effective, asked: &Asked<'_>) -> Result<Vec<Dimen
     }
     Ok(unnamed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -329,3 +329,6 @@ impl Effective {
         own.and_all(&self.mint.above)
     }
 }
+
+#[cfg(test)]
+mod tests;
