@@ -311,7 +311,7 @@ impl App {
                 Ok(chain)
             }
             _ => {
-                self.metrics.authentication_failed();
+                self.metrics.authentication_failed("key");
                 match self.limiter.failed(address, clock_ms) {
                     Some(retry_ms) => Err(Error::TooMany { retry_ms }),
                     None => Err(BadCredential::Key.into()),
@@ -404,7 +404,11 @@ impl App {
             named: &facts.named,
             permission: RoutePermission::Own(self.policy.permission_of(&facts.method, &facts.path)),
             manage: need.manage,
-            bindings: if exempt { BindingCheck::Exempt } else { need.bindings },
+            bindings: if exempt {
+                BindingCheck::Exempt
+            } else {
+                need.bindings
+            },
         };
         let mut turn = None;
         let mut rate = || match &who {

@@ -147,7 +147,9 @@ impl Change<'_> {
         } = self;
         tx.commit().await?;
         app.pulse.ended_here(&ended, rev.position);
-        app.metrics.revoked(ended.len());
+        for _ in &ended {
+            app.metrics.revoked("tag");
+        }
         Ok(())
     }
 }

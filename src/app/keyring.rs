@@ -16,12 +16,13 @@ use crate::domain::id::AuditId;
 use crate::domain::time::Timestamp;
 use crate::store::signing_keys::{self, SigningKeyRow};
 use crate::store::{Conn, StoreError, accounts};
+use crate::token::master::SealError;
 use crate::token::rotation::{
     RotationError, RotationPolicy, Step, plan_revocation, plan_rotation, plan_upkeep,
 };
-use crate::token::master::SealError;
 use crate::token::{
-    Algorithm, Jwks, KeyRecord, KeyRing, MasterKey, PrivateKey, PublicKey, SigningKey, SigningKeyState,
+    Algorithm, Jwks, KeyRecord, KeyRing, MasterKey, PrivateKey, PublicKey, SigningKey,
+    SigningKeyState,
 };
 
 /// The signing keys that this node has in memory.

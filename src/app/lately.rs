@@ -56,7 +56,7 @@ impl Lately {
     ) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= REFUSALS_MAX {
-            app.metrics.refusal_dropped();
+            app.metrics.refused("LEDGER_BATCH_FULL");
             return;
         }
         let Ok(id) = AuditId::new(now, &*app.entropy) else {

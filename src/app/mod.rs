@@ -15,6 +15,7 @@ pub mod pulse;
 pub mod sessions;
 pub mod start;
 pub mod verify;
+pub mod who;
 
 use std::sync::Arc;
 
@@ -108,6 +109,22 @@ impl App {
     /// The issuer of an environment.
     pub fn issuer(&self, environment: Environment) -> String {
         environment.issuer(&self.policy.issuer)
+    }
+
+    /// Whether tokens can be minted at this moment.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when no signing key may sign.
+    pub fn check_ready(&self) -> Result<(), Error> {
+        let ring = self.signing.ring();
+        let signs = Environment::ALL
+            .iter()
+            .all(|env| ring.active(*env, self.now()).is_some());
+        if signs {
+            Ok(())
+        } else {
+            Err(Error::Unavailable("no signing key may sign".into()))
+        }
     }
 
     /// Whether a key may do what only an operator may: it was made so, in the operator account.

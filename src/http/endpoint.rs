@@ -58,28 +58,48 @@ pub(super) const KEY: Need = Need {
 };
 
 /// A key that mints; values of bindings may stand in the body.
-pub(super) const MINT: Need = Need { bindings: BindingCheck::WithBody, ..KEY };
+pub(super) const MINT: Need = Need {
+    bindings: BindingCheck::WithBody,
+    ..KEY
+};
 
 /// A key that reads what it manages.
 pub(super) const fn reads(manage: Manage) -> Need {
-    Need { manage: Some(manage), ..KEY }
+    Need {
+        manage: Some(manage),
+        ..KEY
+    }
 }
 
 /// A key that changes what it manages, never as somebody else.
 pub(super) const fn changes(manage: Manage) -> Need {
-    Need { manage: Some(manage), run_as_header: false, ..KEY }
+    Need {
+        manage: Some(manage),
+        run_as_header: false,
+        ..KEY
+    }
 }
 
 /// A key that changes what test keys may not.
 pub(super) const fn changes_live(manage: Manage) -> Need {
-    Need { live: true, ..changes(manage) }
+    Need {
+        live: true,
+        ..changes(manage)
+    }
 }
 
 /// An operator.
-pub(super) const OPERATOR: Need = Need { operator: true, run_as_header: false, ..KEY };
+pub(super) const OPERATOR: Need = Need {
+    operator: true,
+    run_as_header: false,
+    ..KEY
+};
 
 /// An operator that changes what test keys may not.
-pub(super) const OPERATOR_LIVE: Need = Need { live: true, ..OPERATOR };
+pub(super) const OPERATOR_LIVE: Need = Need {
+    live: true,
+    ..OPERATOR
+};
 
 /// A request that was admitted, as a handler gets it.
 pub(super) struct Call {
@@ -100,7 +120,10 @@ pub(super) struct Call {
 impl Call {
     /// The admitted caller.
     pub(super) fn caller(&self) -> Result<&Caller, Problem> {
-        Ok(self.caller.as_ref().ok_or_else(|| Error::internal("a handler without a caller"))?)
+        Ok(self
+            .caller
+            .as_ref()
+            .ok_or_else(|| Error::internal("a handler without a caller"))?)
     }
 
     /// The value of the placeholder at this place of the path.
@@ -116,8 +139,15 @@ impl Call {
 
     /// The place of the answer for a repetition, when the client asked for one.
     pub(super) fn replay(&self) -> Result<Option<Replay>, Problem> {
-        let Some(key) = &self.idempotency_key else { return Ok(None) };
-        Ok(Replay::new(&self.presented, self.caller()?, key, &self.body))
+        let Some(key) = &self.idempotency_key else {
+            return Ok(None);
+        };
+        Ok(Replay::new(
+            &self.presented,
+            self.caller()?,
+            key,
+            &self.body,
+        ))
     }
 
     /// Refuses a body that has anything in it.
@@ -141,7 +171,9 @@ pub(super) fn once(once: &Once<impl Serialize>) -> Result<Response, Problem> {
     let mut response = ok(&once.answer)?;
     if once.replayed {
         let name = HeaderName::from_static("idempotent-replayed");
-        response.headers_mut().insert(name, HeaderValue::from_static("true"));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static("true"));
     }
     Ok(response)
 }
@@ -155,6 +187,8 @@ pub(super) fn id(id: &str) -> Result<Response, Problem> {
 pub(super) fn with_type(media_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::OK;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }

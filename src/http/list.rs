@@ -69,7 +69,11 @@ pub(super) struct ListQuery {
 impl ListQuery {
     /// Reads the query. `names` are the filters that this list has.
     pub(super) fn parse(call: &Call, names: &[&str]) -> Result<Self, Problem> {
-        let mut page = Page { after: None, order: Order::Desc, take: limits::PAGE_LEN_MAX };
+        let mut page = Page {
+            after: None,
+            order: Order::Desc,
+            take: limits::PAGE_LEN_MAX,
+        };
         let mut meta = Vec::new();
         let mut filters = Vec::new();
         for (name, value) in parse_query(call.query.as_deref())? {
@@ -96,13 +100,19 @@ impl ListQuery {
                 },
             }
         }
-        Ok(Self { page, meta, filters })
+        Ok(Self {
+            page,
+            meta,
+            filters,
+        })
     }
 
     /// The value of a filter.
     pub(super) fn filter(&self, name: &str) -> Option<&str> {
         let found = self.filters.iter().find(|(filter, _)| filter == name);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        found
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 }
 
@@ -124,8 +134,13 @@ enum Form {
 
 /// The first media range decides; parameters are ignored.
 fn form(call: &Call) -> Result<Form, Problem> {
-    let accept = call.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let first = accept.and_then(|accept| accept.split([',', ';']).next()).map_or("", str::trim);
+    let accept = call
+        .headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    let first = accept
+        .and_then(|accept| accept.split([',', ';']).next())
+        .map_or("", str::trim);
     match first {
         "" | "*/*" | "application/*" | "application/json" => Ok(Form::Json),
         "application/jsonl" => Ok(Form::Lines),
@@ -142,7 +157,7 @@ pub(super) async fn respond<T, F, Fut>(
 where
     T: Listed,
     F: Fn(Page) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Vec<T>, Error>> + Send,
+    Fut: Future<Output = Result<Vec<T>, Error>> + Send + 'static,
 {
     let ListQuery { page, meta, .. } = query;
     match form(call)? {
@@ -217,8 +232,12 @@ where
         match fetch(page.clone()).await {
             Ok(next) => state = Some((page, next)),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a stream broke off");
-                let data = json!({ "message": "The list broke off.", "code": "SERVICE_UNAVAILABLE" });
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a stream broke off"
+                );
+                let data =
+                    json!({ "message": "The list broke off.", "code": "SERVICE_UNAVAILABLE" });
                 lines.push_str(&json!({ "type": "error", "data": data }).to_string());
                 lines.push('\n');
             }

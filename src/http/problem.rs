@@ -39,6 +39,15 @@ pub enum Problem {
     /// There is nothing at this path for this method.
     #[error("the method is not allowed here")]
     Method(&'static str),
+    /// An error of an OAuth endpoint, which has the shape of RFC 6749 §5.2.
+    #[error(transparent)]
+    OAuth(Box<Problem>),
+    /// A grant type that is not known here.
+    #[error("the grant type is not supported")]
+    UnsupportedGrant,
+    /// The token to be exchanged is not good.
+    #[error("the subject token is not valid")]
+    InvalidGrant,
     /// `Accept` names nothing that can be had.
     #[error("unsupported accept header")]
     Accept,
@@ -60,7 +69,13 @@ impl Row {
         error_code: &'static str,
         message: impl Into<String>,
     ) -> Self {
-        Self { status, code, error_code, message: message.into(), extra: Map::new() }
+        Self {
+            status,
+            code,
+            error_code,
+            message: message.into(),
+            extra: Map::new(),
+        }
     }
 
     fn bad(error_code: &'static str, message: impl Into<String>) -> Self {
@@ -68,7 +83,12 @@ impl Row {
     }
 
     fn unauthenticated(error_code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "NOT_AUTHENTICATED", error_code, message)
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "NOT_AUTHENTICATED",
+            error_code,
+            message,
+        )
     }
 
     fn forbidden(error_code: &'static str, message: impl Into<String>) -> Self {
@@ -92,7 +112,12 @@ impl Problem {
         match self {
             Self::App(error) => app(error),
             Self::Path(error) => Row::bad("AMBIGUOUS_PATH", sentence(error)),
+            Self::Header(HeaderError::BadCredential) => unauthenticated(&BadCredential::Key),
             Self::Header(error) => Row::bad("INVALID_REQUEST", sentence(error)),
+            Self::OAuth(problem) => problem.row(),
+            Self::UnsupportedGrant | Self::InvalidGrant => {
+                Row::bad("INVALID_REQUEST", sentence(self))
+            }
             Self::Query(error) => Row::bad("INVALID_REQUEST", sentence(error)),
             Self::Json(error) => match error {
                 JsonError::TooLarge => Row::plain(
@@ -105,9 +130,7 @@ impl Problem {
                     "UNSUPPORTED_MEDIA_TYPE",
                     "Send the body as application/json.",
                 ),
-                JsonError::Unreadable => {
-                    Row::bad("INVALID_REQUEST", "The body could not be read.")
-                }
+                JsonError::Unreadable => Row::bad("INVALID_REQUEST", "The body could not be read."),
                 JsonError::Body(body) => {
                     let row = Row::bad("INVALID_REQUEST", sentence(body));
                     match &body.field {
@@ -135,13 +158,97 @@ impl Problem {
 
     /// The answer.
     pub fn into_response(self, request: &RequestId) -> Response {
-        let Row { status, code, error_code, message, extra } = self.row();
+        if let Self::OAuth(problem) = self {
+            return problem.into_oauth_response(request);
+        }
+        let Row {
+            status,
+            code,
+            error_code,
+            message,
+            extra,
+        } = self.row();
         let mut error = json!({ "code": error_code, "message": message });
         if let Value::Object(error) = &mut error {
             error.extend(extra);
             error.insert("requestId".to_owned(), request.as_str().into());
         }
         let body = json!({ "message": message, "code": code, "error": error });
+        self.finish(request, status, error_code, &body)
+    }
+
+    /// The answer of an OAuth endpoint.
+    fn into_oauth_response(self, request: &RequestId) -> Response {
+        let Row {
+            status,
+            error_code,
+            message,
+            ..
+        } = self.row();
+        let (status, error) = self.oauth_error(status, error_code);
+        let body = json!({ "error": error, "error_description": ascii(&message) });
+        self.finish(request, status, error_code, &body)
+    }
+
+    fn oauth_error(&self, status: StatusCode, error_code: &str) -> (StatusCode, &'static str) {
+        let bad = StatusCode::BAD_REQUEST;
+        match self {
+            Self::UnsupportedGrant => return (bad, "unsupported_grant_type"),
+            Self::InvalidGrant => return (bad, "invalid_grant"),
+            Self::App(Error::Forbidden(Forbidden::Grant(refusal))) => {
+                return match **refusal {
+                    Refusal::Audience(_) | Refusal::AudienceUnknown(_) => (bad, "invalid_target"),
+                    Refusal::Expired => (StatusCode::UNAUTHORIZED, "invalid_client"),
+                    Refusal::RoutesRequired
+                    | Refusal::RoutesTooComplex(_)
+                    | Refusal::RouteNotCovered(_)
+                    | Refusal::NothingLeft
+                    | Refusal::Permission(_)
+                    | Refusal::Binding(_)
+                    | Refusal::Domain(_)
+                    | Refusal::Duration { .. }
+                    | Refusal::Renewable { .. } => (bad, "invalid_scope"),
+                };
+            }
+            Self::App(Error::Invalid(invalid)) if invalid.field == "audience" => {
+                return (bad, "invalid_target");
+            }
+            Self::App(Error::Invalid(invalid))
+                if ["scope", "permissions"].contains(&invalid.field.as_str()) =>
+            {
+                return (bad, "invalid_scope");
+            }
+            Self::App(_)
+            | Self::Path(_)
+            | Self::Header(_)
+            | Self::Json(_)
+            | Self::Query(_)
+            | Self::Method(_)
+            | Self::OAuth(_)
+            | Self::Accept => {}
+        }
+        let error = match status {
+            StatusCode::UNAUTHORIZED => "invalid_client",
+            StatusCode::FORBIDDEN if error_code == "INSUFFICIENT_PERMISSIONS" => {
+                "insufficient_scope"
+            }
+            StatusCode::FORBIDDEN => "access_denied",
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                "temporarily_unavailable"
+            }
+            StatusCode::INTERNAL_SERVER_ERROR => "server_error",
+            _ => "invalid_request",
+        };
+        (status, error)
+    }
+
+    fn finish(
+        self,
+        request: &RequestId,
+        status: StatusCode,
+        error_code: &'static str,
+        body: &Value,
+    ) -> Response {
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -150,7 +257,10 @@ impl Problem {
             headers.insert(WWW_AUTHENTICATE, challenge(error_code));
         }
         if let Self::App(Error::TooMany { retry_ms }) = &self {
-            headers.insert(RETRY_AFTER, HeaderValue::from((retry_ms.max(&0) + 999) / 1000));
+            headers.insert(
+                RETRY_AFTER,
+                HeaderValue::from((retry_ms.max(&0) + 999) / 1000),
+            );
         }
         if let Self::Method(allowed) = &self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
@@ -182,9 +292,27 @@ fn log(problem: &Problem, status: StatusCode, code: &'static str, request: &Requ
 fn sentence(error: &dyn std::fmt::Display) -> String {
     let text = error.to_string();
     let mut chars = text.chars();
-    let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    let first = chars
+        .next()
+        .map(|first| first.to_uppercase().to_string())
+        .unwrap_or_default();
+    let end = if text.ends_with(['.', '?', '!']) {
+        ""
+    } else {
+        "."
+    };
     format!("{first}{}{end}", chars.as_str())
+}
+
+/// RFC 6749 §5.2: a description is visible ASCII without quotation marks and backslashes.
+fn ascii(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '"' | '`' | '\\' => '\'',
+            c if c == ' ' || c.is_ascii_graphic() => c,
+            _ => '.',
+        })
+        .collect()
 }
 
 fn app(error: &Error) -> Row {
@@ -260,9 +388,10 @@ fn unauthenticated(bad: &BadCredential) -> Row {
 
 fn forbidden(forbidden: &Forbidden) -> Row {
     match forbidden {
-        Forbidden::Route => {
-            Row::forbidden("ROUTE_NOT_ALLOWED", "The credential may not call this route.")
-        }
+        Forbidden::Route => Row::forbidden(
+            "ROUTE_NOT_ALLOWED",
+            "The credential may not call this route.",
+        ),
         Forbidden::MethodOverride => Row::forbidden(
             "ROUTE_NOT_ALLOWED",
             "A method-override header is refused, since the credential is narrowed to methods.",
@@ -270,15 +399,19 @@ fn forbidden(forbidden: &Forbidden) -> Row {
         Forbidden::Permission(scope) => permission(scope.as_ref()),
         Forbidden::Manage(manage) => Row::forbidden(
             "MANAGEMENT_NOT_ALLOWED",
-            format!("The key does not manage {0}; it needs `{0}` in `manage`.", manage.as_str()),
+            format!(
+                "The key does not manage {0}; it needs `{0}` in `manage`.",
+                manage.as_str()
+            ),
         ),
         Forbidden::Operator => Row::forbidden(
             "MANAGEMENT_NOT_ALLOWED",
             "Only an operator key or the command line may do this.",
         ),
-        Forbidden::Session => {
-            Row::forbidden("MANAGEMENT_NOT_ALLOWED", "A session manages and mints nothing.")
-        }
+        Forbidden::Session => Row::forbidden(
+            "MANAGEMENT_NOT_ALLOWED",
+            "A session manages and mints nothing.",
+        ),
         Forbidden::RunAsHere => Row::forbidden(
             "MANAGEMENT_NOT_ALLOWED",
             "This cannot be done while acting as another user; leave out the run-as header.",
@@ -292,9 +425,10 @@ fn forbidden(forbidden: &Forbidden) -> Row {
             "ADDRESS_NOT_ALLOWED",
             "The credential may not be used from this address.",
         ),
-        Forbidden::Impersonation => {
-            Row::forbidden("IMPERSONATION_DENIED", "Acting as this user is not allowed.")
-        }
+        Forbidden::Impersonation => Row::forbidden(
+            "IMPERSONATION_DENIED",
+            "Acting as this user is not allowed.",
+        ),
         Forbidden::TestKey => Row::forbidden(
             "MANAGEMENT_NOT_ALLOWED",
             "A test key changes no live thing.",
@@ -305,9 +439,10 @@ fn forbidden(forbidden: &Forbidden) -> Row {
         ),
         Forbidden::Exceeds(excess) => exceeds(excess),
         Forbidden::Grant(refusal) => grant(refusal),
-        Forbidden::NotRenewable => {
-            Row::forbidden("NOT_RENEWABLE", "The session cannot be renewed, or not any more.")
-        }
+        Forbidden::NotRenewable => Row::forbidden(
+            "NOT_RENEWABLE",
+            "The session cannot be renewed, or not any more.",
+        ),
     }
 }
 
@@ -325,8 +460,13 @@ fn binding(dimension: Dimension) -> Row {
         Dimension::Workspace | Dimension::Bot | Dimension::Integration => "BINDING_DENIED",
     };
     let name = dimension.as_str();
-    Row::forbidden(code, format!("The credential is bound, and the request names no {name} or one that it may not use."))
-        .with("dimension", name)
+    Row::forbidden(
+        code,
+        format!(
+            "The credential is bound, and the request names no {name} or one that it may not use."
+        ),
+    )
+    .with("dimension", name)
 }
 
 fn not_covered(why: &NotCovered) -> Row {
@@ -345,29 +485,38 @@ fn not_covered(why: &NotCovered) -> Row {
 
 fn exceeds(excess: &Excess) -> Row {
     let field = excess.field();
-    let outside = |what: &str| format!("{field}: {what} lies outside what the calling credential may hand on.");
+    let outside = |what: &str| {
+        format!("{field}: {what} lies outside what the calling credential may hand on.")
+    };
     let row = match excess {
         Excess::Routes { why, .. } => not_covered(why),
         Excess::MintRoutesUnnamed => Row::forbidden(
             "ROUTE_NOT_COVERED",
-            format!("{field}: name the routes of sessions, since those of the calling credential are narrowed."),
+            format!(
+                "{field}: name the routes of sessions, since those of the calling credential are narrowed."
+            ),
         ),
         Excess::Permission { scope, .. } => permission(scope.as_ref()),
         Excess::Binding { dimension, .. } => binding(*dimension),
-        Excess::Domain { entry, .. } => {
-            Row::forbidden("DOMAIN_NOT_ALLOWED", outside(entry.as_deref().unwrap_or("every origin")))
-        }
+        Excess::Domain { entry, .. } => Row::forbidden(
+            "DOMAIN_NOT_ALLOWED",
+            outside(entry.as_deref().unwrap_or("every origin")),
+        ),
         Excess::Network(network) => Row::forbidden(
             "ADDRESS_NOT_ALLOWED",
             outside(network.as_deref().unwrap_or("every address")),
         ),
-        Excess::Manage(manage) => Row::forbidden("MANAGEMENT_NOT_ALLOWED", outside(manage.as_str())),
-        Excess::Operator => {
-            Row::forbidden("MANAGEMENT_NOT_ALLOWED", outside("the power of an operator"))
+        Excess::Manage(manage) => {
+            Row::forbidden("MANAGEMENT_NOT_ALLOWED", outside(manage.as_str()))
         }
-        Excess::Duration { max, .. } => {
-            Row::forbidden("RESTRICTION_NOT_COVERED", outside(&format!("more than {max}")))
-        }
+        Excess::Operator => Row::forbidden(
+            "MANAGEMENT_NOT_ALLOWED",
+            outside("the power of an operator"),
+        ),
+        Excess::Duration { max, .. } => Row::forbidden(
+            "RESTRICTION_NOT_COVERED",
+            outside(&format!("more than {max}")),
+        ),
         Excess::Expiry(at) => Row::forbidden(
             "RESTRICTION_NOT_COVERED",
             outside(&format!("an end later than {}", at.millis())),

@@ -25,7 +25,10 @@ use crate::store::sessions;
 /// and `config`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the names on the wire, described in openapi.yaml")]
+#[expect(
+    missing_docs,
+    reason = "the names on the wire, described in openapi.yaml"
+)]
 pub struct NewSession {
     pub duration_in_seconds: Option<i64>,
     pub allowed_routes: Option<Vec<String>>,
@@ -104,8 +107,13 @@ impl App {
     ) -> Result<Once<SessionCreated>, Error> {
         let key = key_caller(caller)?;
         let (wanted, data) = self.wanted(new)?;
-        decide_body(&caller.effective, &caller.permit, &presented.facts.named, &wanted.bindings)
-            .map_err(|deny| App::denied(&caller.who, deny))?;
+        decide_body(
+            &caller.effective,
+            &caller.permit,
+            &presented.facts.named,
+            &wanted.bindings,
+        )
+        .map_err(|deny| App::denied(&caller.who, deny))?;
         let now = self.now();
 
         let mut profile_use = None;
@@ -152,7 +160,8 @@ impl App {
         }
         let once = self.store_session(caller, &session, answer, replay).await?;
         if !once.replayed {
-            self.metrics.minted();
+            self.metrics
+                .session_created(session.origin, session.environment);
         }
         Ok(once)
     }

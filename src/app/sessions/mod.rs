@@ -169,9 +169,11 @@ impl App {
     pub async fn list_sessions(
         &self,
         caller: &Caller,
-        mut filter: Filter,
+        filter: &Filter,
+        state: Option<&str>,
         page: &Page,
     ) -> Result<Vec<SessionItem>, Error> {
+        let mut filter = filter.clone();
         if !caller.effective.manage.contains(&Manage::Tokens) {
             let own = caller.key_id().cloned();
             if filter.key.is_some() && filter.key != own {
@@ -184,8 +186,21 @@ impl App {
         }
         let mut read = self.store.read().await?;
         self.pulse.ensure_fresh(&self.store).await?;
-        let list = sessions::list(read.conn(), caller.account(), &filter, page).await?;
-        Ok(list.into_iter().map(|session| self.show(session)).collect())
+        let mut page = page.clone();
+        let mut items = Vec::new();
+        // The state is no column, so a page of one state may need several reads.
+        loop {
+            let list = sessions::list(read.conn(), caller.account(), &filter, &page).await?;
+            let full = list.len() >= usize::try_from(page.take).unwrap_or(usize::MAX);
+            page.after = list.last().map(|session| session.id.as_str().to_owned());
+            let shown = list.into_iter().map(|session| self.show(session));
+            items.extend(shown.filter(|item| state.is_none_or(|state| item.state == state)));
+            let wanted = usize::try_from(page.take).unwrap_or(usize::MAX);
+            if !full || items.len() >= wanted {
+                items.truncate(wanted);
+                return Ok(items);
+            }
+        }
     }
 
     /// A session as [`App::list_sessions`] would show it.
@@ -196,6 +211,13 @@ impl App {
         let mut read = self.store.read().await?;
         let session = find_visible(read.conn(), caller, id).await?;
         Ok(self.show(session))
+    }
+
+    /// The session that a good token of this issuer names.
+    pub fn session_named_by(&self, token: &str) -> Option<SessionId> {
+        self.identify_session(token, self.now())
+            .ok()
+            .map(|session| session.claims.jti)
     }
 
     pub(crate) fn show(&self, session: Session) -> SessionItem {
@@ -410,7 +432,8 @@ fn texts(profile: &ProfileUse) -> BTreeMap<String, String> {
 
 /// The lower of two positions, for what relied on both.
 fn lowest(one: Rev, other: Rev) -> Result<Rev, Error> {
-    one.min(other).ok_or_else(|| BadCredential::TokenEnded.into())
+    one.min(other)
+        .ok_or_else(|| BadCredential::TokenEnded.into())
 }
 
 /// When a session issued now would end.

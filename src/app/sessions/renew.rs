@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::mint::{profile_terms, refused};
 use super::{
-    App, BadCredential, Caller, Draft, Error, Forbidden, SessionCreated, capped,
-    key_caller, lowest, session_caller,
+    App, BadCredential, Caller, Draft, Error, Forbidden, SessionCreated, capped, key_caller,
+    lowest, session_caller,
 };
 use crate::app::authorise::{Presented, Who};
 use crate::app::idempotency::Once;
@@ -118,8 +118,7 @@ impl App {
             source.session.expires_at,
         );
         let audiences = &self.policy.audiences;
-        let of_source =
-            grant(&ceiling, None, &exchange.wanted, audiences, now).map_err(refused)?;
+        let of_source = grant(&ceiling, None, &exchange.wanted, audiences, now).map_err(refused)?;
         let wanted = Wanted {
             routes: Some(of_source.scope.routes),
             permissions: of_source.scope.permissions,
@@ -266,7 +265,8 @@ impl App {
         let mut answer = SessionCreated::new(&renewed, token, cut);
         answer.session_id = matches!(caller.who, Who::Session(_)).then(|| renewed.id.clone());
         let once = self.store_session(caller, &renewed, answer, None).await?;
-        self.metrics.renewed();
+        self.metrics
+            .session_created(renewed.origin, renewed.environment);
         Ok(once)
     }
 }
