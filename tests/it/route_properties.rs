@@ -172,10 +172,11 @@ struct Family {
 }
 
 impl Family {
-    fn new(chance: &mut Chance, requests: &[(&str, Vec<&str>)]) -> Self {
-        let mut patterns: Vec<String> = (0..5).map(|_| random_pattern(chance, 4)).collect();
-        for index in 0..10 {
-            let pattern = narrowed(chance, &patterns[index % 5]);
+    /// So many random patterns, and two narrower ones for each.
+    fn new(chance: &mut Chance, roots: usize, requests: &[(&str, Vec<&str>)]) -> Self {
+        let mut patterns: Vec<String> = (0..roots).map(|_| random_pattern(chance, 4)).collect();
+        for index in 0..roots * 2 {
+            let pattern = narrowed(chance, &patterns[index % roots]);
             patterns.push(pattern);
         }
         let verdicts = patterns
@@ -293,9 +294,11 @@ fn containment_is_exact() {
     let (mut triples, mut covered, mut refused, mut beyond) = (0, 0_u64, 0_u64, 0_u64);
 
     while triples < goal {
-        let family = Family::new(&mut chance, &requests);
+        // Now and then the sets are large, so that the automata have several machine words.
+        let (roots, count_max) = if chance.one_in(10) { (20, 25) } else { (5, 5) };
+        let family = Family::new(&mut chance, roots, &requests);
         for _ in 0..50 {
-            let (ceiling, ceiling_texts, allowed) = family.set(&mut chance, 5);
+            let (ceiling, ceiling_texts, allowed) = family.set(&mut chance, count_max);
             let (wanted, wanted_texts, wished) = family.set(&mut chance, 3);
             let outside = wished
                 .iter()
@@ -338,7 +341,7 @@ fn what_is_covered_is_covered_on_long_paths_too() {
     let short = requests(1);
     let (mut covered, mut judged) = (0, 0);
     while judged < 60_000 {
-        let family = Family::new(&mut chance, &short);
+        let family = Family::new(&mut chance, 5, &short);
         let (ceiling, ceiling_texts, _) = family.set(&mut chance, 6);
         let (wanted, wanted_texts, _) = family.set(&mut chance, 2);
         if covers(&ceiling, &wanted).is_err() {
@@ -367,7 +370,7 @@ fn containment_is_reflexive_transitive_and_closed_under_union() {
     let short = requests(1);
     let mut chains = 0;
     for _ in 0..400 {
-        let family = Family::new(&mut chance, &short);
+        let family = Family::new(&mut chance, 5, &short);
         let (a, a_texts, _) = family.set(&mut chance, 3);
         let (b, b_texts, _) = family.set(&mut chance, 3);
         let (c, _, _) = family.set(&mut chance, 2);
@@ -452,7 +455,7 @@ fn the_sure_part_of_a_wish_is_within_both_and_the_cut_is_what_is_not_covered() {
     let mut chance = Chance::new("within");
     let short = requests(1);
     for _ in 0..500 {
-        let family = Family::new(&mut chance, &short);
+        let family = Family::new(&mut chance, 5, &short);
         let (wish, _, _) = family.set(&mut chance, 4);
         let (ceiling, _, _) = family.set(&mut chance, 4);
 
@@ -475,7 +478,7 @@ fn canonical_form_keeps_the_language_and_has_nothing_superfluous() {
     let mut chance = Chance::new("canonical form");
     let requests = requests(SHORT_MAX);
     for _ in 0..60 {
-        let family = Family::new(&mut chance, &requests);
+        let family = Family::new(&mut chance, 5, &requests);
         for _ in 0..10 {
             let (set, mut texts, verdicts) = family.set(&mut chance, 6);
             let canonical = set.to_strings();

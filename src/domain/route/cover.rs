@@ -27,7 +27,7 @@ pub enum NotCovered {
     /// A request that the wanted set allows and the ceiling does not. No such path is shorter.
     #[error("`{method} {path}` would be allowed, and the ceiling does not allow it")]
     CounterExample {
-        /// The method. It stands for "any other" when it is one that neither set names.
+        /// The method. One that neither set names stands for all of those.
         method: String,
         /// The decoded segments, joined by `/`, without a mount. `x` (or `x1`, …) is a segment
         /// that neither set names.

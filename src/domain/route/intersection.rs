@@ -303,7 +303,10 @@ mod tests {
         ]);
         assert_eq!(joined, BTreeSet::from([vec![a.clone(), many.clone(), b]]));
 
-        let joined = join(&[&[one.clone()], &[one.clone(), one.clone(), many.clone()]]);
+        let joined = join(&[
+            std::slice::from_ref(&one),
+            &[one.clone(), one.clone(), many.clone()],
+        ]);
         assert_eq!(joined, BTreeSet::from([vec![one.clone(), many.clone()]]));
 
         let apart = [vec![a.clone()], vec![a, one, many]];

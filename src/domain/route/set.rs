@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::cover::{Prover, TooMuchWork, Work, covers_one};
 use super::limits::{PATTERNS_PER_SET_MAX, SET_WORK_MAX};
-use super::method::Method;
+use super::method::{Method, Methods};
 use super::path::RequestPath;
 use super::pattern::RoutePattern;
 use super::syntax::RoutePatternError;
@@ -122,6 +122,13 @@ impl RouteSet {
     /// Whether `**` for all methods is among the patterns. Canonical form makes it the only one.
     pub fn is_everything(&self) -> bool {
         self.patterns.iter().any(RoutePattern::is_everything)
+    }
+
+    /// Whether some pattern names methods. Then a header that overrides the method of a request
+    /// would change the answer, so such requests are refused.
+    pub fn narrows_methods(&self) -> bool {
+        let mut patterns = self.patterns.iter();
+        patterns.any(|pattern| pattern.methods() != Methods::Any)
     }
 
     /// The patterns in canonical form.
@@ -253,6 +260,8 @@ mod tests {
         assert_eq!(set("** | a"), RouteSet::everything());
         assert!(RouteSet::everything().matches("FOO", &path).is_some());
         assert!(!set("GET **").is_everything());
+        assert!(set("a | GET b").narrows_methods());
+        assert!(!set("a | b").narrows_methods() && !RouteSet::empty().narrows_methods());
     }
 
     #[test]
