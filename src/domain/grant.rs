@@ -410,3 +410,6 @@ pub fn bindings_claim(
 ) -> Option<std::collections::BTreeMap<String, Vec<String>>> {
     bindings_to_map(&scope.bindings)
 }
+
+#[cfg(test)]
+mod tests;
