@@ -1,0 +1,6 @@
+//! The integration tests, in one program.
+
+#[cfg(test)]
+mod storage;
+#[cfg(test)]
+mod support;
