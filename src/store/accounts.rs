@@ -183,6 +183,7 @@ pub async fn update(conn: Conn<'_>, account: &Account) -> Result<(), StoreError>
 /// # Errors
 /// [`StoreError`].
 pub async fn chain(conn: Conn<'_>, id: &AccountId) -> Result<Option<AccountChain>, StoreError> {
+    // `CROSS JOIN` so that SQLite goes from those found to their rows, never the other way round.
     let rows: Vec<AccountRow> = on_conn!(conn, |c| {
         sqlx::query_as(
             "WITH RECURSIVE up (id, parent_id, level) AS (
@@ -195,7 +196,8 @@ pub async fn chain(conn: Conn<'_>, id: &AccountId) -> Result<Option<AccountChain
                  a.limits, a.meta, a.external_id, a.state, a.can_impersonate,
                  a.impersonation_policy, a.tag, a.child_tag, a.parent_tag, a.denied_at,
                  a.barred_at, a.created_at, a.updated_at
-             FROM up JOIN account a ON a.id = up.id
+             FROM up CROSS JOIN account a
+             WHERE a.id = up.id
              ORDER BY up.level",
         )
         .bind(id.as_str())

@@ -196,6 +196,7 @@ pub async fn lineage(
     conn: Conn<'_>,
     id: &KeyId,
 ) -> Result<Option<(ApiKey, Vec<ApiKey>)>, StoreError> {
+    // `CROSS JOIN` so that SQLite goes from those found to their rows, never the other way round.
     let rows: Vec<KeyRow> = on_conn!(conn, |c| {
         sqlx::query_as(
             "WITH RECURSIVE up (id, maker_id, level) AS (
@@ -208,7 +209,8 @@ pub async fn lineage(
                  k.name, k.description, k.meta, k.external_id, k.enabled, k.operator,
                  k.unrestricted, k.config, k.expires_at, k.ended_at, k.line_lives_on, k.tag,
                  k.line_tag, k.made_at, k.line_cut_at, k.created_at, k.updated_at
-             FROM up JOIN api_key k ON k.id = up.id
+             FROM up CROSS JOIN api_key k
+             WHERE k.id = up.id
              ORDER BY up.level",
         )
         .bind(id.as_str())
@@ -257,6 +259,7 @@ pub async fn find_in(
 /// # Errors
 /// [`StoreError`].
 pub async fn descendants(conn: Conn<'_>, id: &KeyId) -> Result<Vec<ApiKey>, StoreError> {
+    // `CROSS JOIN` so that SQLite goes from those found to their rows, never the other way round.
     let rows: Vec<KeyRow> = on_conn!(conn, |c| {
         sqlx::query_as(
             "WITH RECURSIVE down (id, level) AS (
@@ -269,8 +272,8 @@ pub async fn descendants(conn: Conn<'_>, id: &KeyId) -> Result<Vec<ApiKey>, Stor
                  k.name, k.description, k.meta, k.external_id, k.enabled, k.operator,
                  k.unrestricted, k.config, k.expires_at, k.ended_at, k.line_lives_on, k.tag,
                  k.line_tag, k.made_at, k.line_cut_at, k.created_at, k.updated_at
-             FROM down JOIN api_key k ON k.id = down.id
-             WHERE k.ended_at IS NULL
+             FROM down CROSS JOIN api_key k
+             WHERE k.id = down.id AND k.ended_at IS NULL
              ORDER BY down.level, k.id",
         )
         .bind(id.as_str())

@@ -18,6 +18,7 @@ pub mod sessions;
 pub mod signing_keys;
 
 pub use error::StoreError;
+pub use open::{OpenError, PoolSize};
 
 /// Two pools, of the database that was configured.
 #[derive(Debug, Clone)]
@@ -99,7 +100,8 @@ impl Read {
     }
 }
 
-/// A transaction that writes. It must be committed; dropped, it is rolled back.
+/// A transaction that writes. It must be committed; dropped, it is rolled back. After an error it can
+/// only be dropped: PostgreSQL refuses all that follows, and SQLite may have ended it already.
 #[derive(Debug)]
 pub struct Tx(TxInner);
 

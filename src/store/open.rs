@@ -1,6 +1,7 @@
 //! Opening a database: options, durability checks, migrations under a lock.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -92,6 +93,10 @@ pub struct PoolSize {
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Migrations under way. In a box, since the compiler cannot see of the bare future that opening may
+/// be spawned.
+type Migrated<'a> = Pin<Box<dyn Future<Output = Result<(), MigrateError>> + Send + 'a>>;
+
 impl Store {
     /// Opens the database that the URL names, makes it where it is SQLite and absent, and brings it
     /// up to date under a lock.
@@ -135,6 +140,7 @@ impl Store {
 
 #[cfg(feature = "sqlite")]
 async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
+    use sqlx::Connection as _;
     use sqlx::sqlite::{
         SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
     };
@@ -171,6 +177,9 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
     let write = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // When the disk is full or fails, SQLite ends the transaction by itself, and sqlx goes on
+        // taking the connection for one inside it: no other could ever begin.
+        .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
         .connect_with(options.clone())
         .await
         .map_err(OpenError::Connect)?;
@@ -188,7 +197,14 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
             needed: "journal_mode=wal and synchronous=FULL (2)",
         });
     }
-    MIGRATIONS.run(&write).await?;
+    // A file that is write-protected opens without a word, for reading alone; so something is
+    // written: `hall`, by which other programs tell whose file this is.
+    sqlx::query("PRAGMA application_id = 0x68616c6c")
+        .execute(&write)
+        .await
+        .map_err(OpenError::Connect)?;
+    let migrated: Migrated<'_> = Box::pin(MIGRATIONS.run(&write));
+    migrated.await?;
     drop(lock);
 
     let read = SqlitePoolOptions::new()
@@ -256,7 +272,6 @@ impl FileLock {
 
 #[cfg(feature = "postgres")]
 async fn open_postgres(url: &str, size: PoolSize) -> Result<Store, OpenError> {
-    use sqlx::Connection as _;
     use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
     static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -271,16 +286,18 @@ async fn open_postgres(url: &str, size: PoolSize) -> Result<Store, OpenError> {
             // then.
             ("default_transaction_isolation", "read committed"),
         ]);
-    let pool = PgPoolOptions::new()
-        .max_connections(size.max.max(2))
+    // Migrations have a pool of their own: they may wait long for another node's, and when one fails,
+    // the advisory lock that they take goes with its connection.
+    let patient = PgPoolOptions::new()
+        .max_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
+        .connect_with(options.clone().options([("statement_timeout", "5min")]))
         .await
         .map_err(OpenError::Connect)?;
     for setting in ["fsync", "synchronous_commit"] {
         let value: String = sqlx::query_scalar("SELECT current_setting($1)")
             .bind(setting)
-            .fetch_one(&pool)
+            .fetch_one(&patient)
             .await
             .map_err(OpenError::Connect)?;
         if value == "off" {
@@ -290,15 +307,16 @@ async fn open_postgres(url: &str, size: PoolSize) -> Result<Store, OpenError> {
             });
         }
     }
-    // A connection of its own: it may wait long for another node's migrations, and when one fails,
-    // the advisory lock that they take goes with it.
-    let mut conn = pool.acquire().await.map_err(OpenError::Connect)?.detach();
-    sqlx::query("SET statement_timeout = '5min'")
-        .execute(&mut conn)
+    let migrated: Migrated<'_> = Box::pin(MIGRATIONS.run(&patient));
+    migrated.await?;
+    patient.close().await;
+
+    let pool = PgPoolOptions::new()
+        .max_connections(size.max.max(2))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
         .await
         .map_err(OpenError::Connect)?;
-    MIGRATIONS.run(&mut conn).await?;
-    conn.close().await.map_err(OpenError::Connect)?;
     Ok(Store {
         pools: Pools::Postgres { pool },
     })

@@ -4,3 +4,7 @@
 mod openapi;
 #[cfg(test)]
 mod route_properties;
+#[cfg(test)]
+mod storage;
+#[cfg(test)]
+mod support;

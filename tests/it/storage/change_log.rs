@@ -1,0 +1,246 @@
+//! The change log, on which the truth of every revocation stands.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hallpass::domain::liveness::{Position, Tag};
+use hallpass::domain::time::Timestamp;
+use hallpass::store::{Store, StoreError, change_log};
+
+use super::fixtures::{Maker, START};
+use crate::support::database::{TestDatabase, on_both_databases};
+
+on_both_databases! {
+    the_log_is_made_once,
+    a_database_without_its_head_is_corrupt,
+    positions_follow_the_clock_and_never_go_back_with_it,
+    a_change_that_is_rolled_back_gives_its_position_back,
+    entries_come_in_order_and_go_by_age,
+    who_saw_a_position_has_seen_all_below_it,
+}
+
+const fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+async fn create(store: &Store, maker: &Maker) -> hallpass::domain::liveness::LogId {
+    let log = maker.log();
+    let mut tx = store.write().await.unwrap();
+    change_log::create(tx.conn(), log, at(START)).await.unwrap();
+    tx.commit().await.unwrap();
+    log
+}
+
+async fn advance(store: &Store, now: Timestamp) -> i64 {
+    let mut tx = store.write().await.unwrap();
+    let rev = change_log::advance(tx.conn(), now).await.unwrap();
+    tx.commit().await.unwrap();
+    rev.position.get()
+}
+
+async fn the_log_is_made_once(db: &TestDatabase) {
+    let (store, maker) = (db.store().await, Maker::new());
+    let log = create(&store, &maker).await;
+    let position = advance(&store, at(START + 5)).await;
+
+    create(&store, &maker).await;
+
+    let mut read = store.read().await.unwrap();
+    let head = change_log::head(read.conn()).await.unwrap();
+    assert_eq!((head.log, head.position.get()), (log, position));
+}
+
+async fn a_database_without_its_head_is_corrupt(db: &TestDatabase) {
+    let store = db.store().await;
+    let mut tx = store.write().await.unwrap();
+
+    let advanced = change_log::advance(tx.conn(), at(START)).await;
+    let head = change_log::head(tx.conn()).await;
+
+    for result in [advanced, head] {
+        assert!(matches!(
+            result,
+            Err(StoreError::Corrupt {
+                table: "change_head",
+                column: "id"
+            })
+        ));
+    }
+}
+
+async fn positions_follow_the_clock_and_never_go_back_with_it(db: &TestDatabase) {
+    let (store, maker) = (db.store().await, Maker::new());
+    create(&store, &maker).await;
+    let start = START * 1000;
+
+    let steps = [
+        (START, start + 1),
+        (START, start + 2),
+        (START + 1, start + 1_000),
+        // The clock is set back by an hour, by a century, and to nonsense.
+        (START - 3_600_000, start + 1_001),
+        (0, start + 1_002),
+        (-1, start + 1_003),
+        (START + 2, start + 2_000),
+    ];
+    for (now, wanted) in steps {
+        assert_eq!(advance(&store, at(now)).await, wanted, "{now}");
+    }
+}
+
+async fn a_change_that_is_rolled_back_gives_its_position_back(db: &TestDatabase) {
+    let (store, maker) = (db.store().await, Maker::new());
+    create(&store, &maker).await;
+    let before = advance(&store, at(START)).await;
+
+    let mut tx = store.write().await.unwrap();
+    let rev = change_log::advance(tx.conn(), at(START)).await.unwrap();
+    let log = change_log::append(tx.conn(), rev.position, maker.tag(), at(START)).await;
+    log.unwrap();
+    drop(tx);
+
+    let mut read = store.read().await.unwrap();
+    let head = change_log::head(read.conn()).await.unwrap();
+    assert_eq!(head.position.get(), before);
+    let since = change_log::since(read.conn(), Position::new(0)).await;
+    assert_eq!(since.unwrap(), []);
+    drop(read);
+    assert_eq!(advance(&store, at(START)).await, before + 1);
+}
+
+async fn entries_come_in_order_and_go_by_age(db: &TestDatabase) {
+    let (store, maker) = (db.store().await, Maker::new());
+    create(&store, &maker).await;
+    let mut entries = Vec::new();
+    for millis in [START, START + 1, START + 2] {
+        let mut tx = store.write().await.unwrap();
+        let rev = change_log::advance(tx.conn(), at(millis)).await.unwrap();
+        let mut tags = [
+            maker.tag(),
+            Tag::from_i64(i64::MIN),
+            Tag::from_i64(i64::MAX),
+        ];
+        tags.sort_by_key(|tag| tag.to_i64());
+        for tag in tags {
+            // Twice is once.
+            for _ in 0..2 {
+                let done = change_log::append(tx.conn(), rev.position, tag, at(millis)).await;
+                done.unwrap();
+            }
+            entries.push((tag, rev.position));
+        }
+        tx.commit().await.unwrap();
+    }
+
+    let mut read = store.read().await.unwrap();
+    let all = change_log::since(read.conn(), Position::new(0))
+        .await
+        .unwrap();
+    assert_eq!(all, entries);
+    let later = change_log::since(read.conn(), entries[2].1).await.unwrap();
+    assert_eq!(later, entries[3..]);
+    let none = change_log::since(read.conn(), entries[8].1).await.unwrap();
+    assert_eq!(none, []);
+
+    let mut tx = store.write().await.unwrap();
+    assert_eq!(
+        change_log::prune(tx.conn(), at(START + 1)).await.unwrap(),
+        3
+    );
+    tx.commit().await.unwrap();
+    let all = change_log::since(read.conn(), Position::new(0))
+        .await
+        .unwrap();
+    assert_eq!(all, entries[3..]);
+}
+
+/// Writers commit changes as fast as they can, each by a clock of its own that jumps about. A reader
+/// polls as a node does: the head first, then the entries. Whatever the head said it has confirmed,
+/// no entry may turn up at or below it later.
+async fn who_saw_a_position_has_seen_all_below_it(db: &TestDatabase) {
+    const WRITERS: i64 = 6;
+    const CHANGES: i64 = 15;
+
+    let (store, maker) = (db.store().await, Maker::new());
+    create(&store, &maker).await;
+
+    let over = Arc::new(AtomicBool::new(false));
+    let reader = tokio::spawn({
+        let (store, over) = (store.clone(), Arc::clone(&over));
+        async move {
+            let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
+            let mut confirmed = Vec::new();
+            let mut last = Position::new(0);
+            loop {
+                let done = over.load(Ordering::SeqCst);
+                let mut read = store.read().await.unwrap();
+                let head = change_log::head(read.conn()).await.unwrap();
+                for (tag, at) in change_log::since(read.conn(), last).await.unwrap() {
+                    seen.insert(tag.to_i64(), at.get());
+                }
+                last = head.position;
+                let below = seen.values().filter(|at| **at <= last.get()).count();
+                confirmed.push((last.get(), below));
+                if done {
+                    return (seen, confirmed);
+                }
+                drop(read);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut positions = Vec::new();
+                for change in 0..CHANGES {
+                    // Now ahead, now behind.
+                    let now = at(START + change * 7 * (writer - WRITERS / 2));
+                    let mut tx = store.write().await.unwrap();
+                    let rev = change_log::advance(tx.conn(), now).await.unwrap();
+                    tokio::task::yield_now().await;
+                    let tag = Tag::from_i64(writer * CHANGES + change);
+                    let done = change_log::append(tx.conn(), rev.position, tag, now).await;
+                    done.unwrap();
+                    if change % 5 == 4 {
+                        drop(tx);
+                    } else {
+                        tx.commit().await.unwrap();
+                        positions.push((tag.to_i64(), rev.position.get()));
+                    }
+                }
+                positions
+            })
+        })
+        .collect();
+    let mut committed = BTreeMap::new();
+    for writer in writers {
+        let positions = writer.await.unwrap();
+        assert!(
+            positions.is_sorted_by_key(|(_, at)| *at),
+            "a writer's own changes are in order"
+        );
+        committed.extend(positions);
+    }
+    over.store(true, Ordering::SeqCst);
+    let (seen, confirmed) = reader.await.unwrap();
+
+    assert_eq!(seen, committed);
+    let mut distinct: Vec<_> = committed.values().copied().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(
+        distinct.len(),
+        committed.len(),
+        "no position is given twice"
+    );
+    for (head, below) in confirmed {
+        let really = committed.values().filter(|at| **at <= head).count();
+        assert_eq!(
+            below, really,
+            "the head said {head} and not all below it was there"
+        );
+    }
+}

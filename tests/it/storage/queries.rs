@@ -1,0 +1,314 @@
+//! Every statement that the store sends, looked at by each database's own planner.
+
+use std::collections::BTreeSet;
+
+use hallpass::domain::environment::Environment;
+use hallpass::domain::liveness::Position;
+use hallpass::store::secrets::LastUsed;
+use hallpass::store::signing_keys::SigningKeyRow;
+use hallpass::store::{
+    Conn, Order, Tx, accounts, api_keys, audit, change_log, idempotency, instance, secrets,
+    sessions, signing_keys,
+};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::fixtures::{Maker, email, page};
+use crate::support::database::{Kind, TestDatabase};
+use crate::support::statements;
+
+/// Calls every function of the store, with every filter, over one connection.
+async fn call_everything(tx: &mut Tx) {
+    let maker = Maker::new();
+    let now = maker.now();
+    let root = maker.account(None);
+    let child = maker.full_account(Some(&root));
+    accounts::insert(tx.conn(), &root).await.unwrap();
+    accounts::insert(tx.conn(), &child).await.unwrap();
+    accounts::update(tx.conn(), &child).await.unwrap();
+    accounts::chain(tx.conn(), &child.id).await.unwrap();
+    let ann = email("ann@example.com");
+    accounts::find_child_by_email(tx.conn(), &root.id, &ann)
+        .await
+        .unwrap();
+
+    let key = maker.key(&root, None);
+    let made = maker.full_key(&child, Some(&key));
+    api_keys::insert(tx.conn(), &key).await.unwrap();
+    api_keys::insert(tx.conn(), &made).await.unwrap();
+    api_keys::update(tx.conn(), &made).await.unwrap();
+    api_keys::lineage(tx.conn(), &made.id).await.unwrap();
+    api_keys::descendants(tx.conn(), &key.id).await.unwrap();
+    api_keys::find_in(tx.conn(), &child.id, &made.id)
+        .await
+        .unwrap();
+    api_keys::end_granted(tx.conn(), &child.id, now)
+        .await
+        .unwrap();
+
+    let secret = maker.secret(&key);
+    let used = LastUsed {
+        at: now,
+        address: None,
+        agent: None,
+    };
+    secrets::insert(tx.conn(), &secret).await.unwrap();
+    secrets::find(tx.conn(), &secret.digest).await.unwrap();
+    secrets::of_key(tx.conn(), &key.id).await.unwrap();
+    secrets::of_keys(tx.conn(), &[&key.id, &made.id])
+        .await
+        .unwrap();
+    secrets::expire(tx.conn(), &key.id, now).await.unwrap();
+    secrets::touch(tx.conn(), &secret.digest, &used)
+        .await
+        .unwrap();
+    secrets::prune(tx.conn(), now).await.unwrap();
+
+    let session = maker.full_session(&child, &key);
+    sessions::insert(tx.conn(), &session, Some(&root.id))
+        .await
+        .unwrap();
+    sessions::find(tx.conn(), &session.id).await.unwrap();
+    sessions::find_in(tx.conn(), &child.id, &session.id)
+        .await
+        .unwrap();
+    let entry = maker.full_entry(&child);
+    audit::append(tx.conn(), &entry, Some(&root.id))
+        .await
+        .unwrap();
+    for order in [Order::Asc, Order::Desc] {
+        let page = page(order, Some(session.id.as_str()), 10);
+        for (email, external_id) in [(None, None), (Some(ann.clone()), None), (None, Some("a"))] {
+            let external_id = external_id.map(str::to_owned);
+            let filter = accounts::Filter {
+                email,
+                external_id: external_id.clone(),
+            };
+            accounts::list(tx.conn(), Some(&root.id), &filter, &page)
+                .await
+                .unwrap();
+            let filter = api_keys::Filter {
+                environment: Some(Environment::Live),
+                external_id,
+            };
+            api_keys::list(tx.conn(), &root.id, &filter, &page)
+                .await
+                .unwrap();
+        }
+        for key in [None, Some(key.id.clone())] {
+            let filter = sessions::Filter {
+                key,
+                environment: None,
+            };
+            sessions::list(tx.conn(), &child.id, &filter, &page)
+                .await
+                .unwrap();
+        }
+        sessions::ledger(tx.conn(), &root.id, &page).await.unwrap();
+        audit::list(tx.conn(), &root.id, &page).await.unwrap();
+    }
+    sessions::prune(tx.conn(), now, 10).await.unwrap();
+
+    change_log::create(tx.conn(), maker.log(), now)
+        .await
+        .unwrap();
+    let rev = change_log::advance(tx.conn(), now).await.unwrap();
+    change_log::append(tx.conn(), rev.position, maker.tag(), now)
+        .await
+        .unwrap();
+    change_log::head(tx.conn()).await.unwrap();
+    change_log::since(tx.conn(), Position::new(0))
+        .await
+        .unwrap();
+    change_log::prune(tx.conn(), now).await.unwrap();
+
+    idempotency::begin(tx.conn(), b"id", b"body", now)
+        .await
+        .unwrap();
+    idempotency::finish(tx.conn(), b"id", b"answer")
+        .await
+        .unwrap();
+    idempotency::find(tx.conn(), b"id", now).await.unwrap();
+    idempotency::prune(tx.conn(), Some(b"id"), now)
+        .await
+        .unwrap();
+    idempotency::prune(tx.conn(), None, now).await.unwrap();
+    instance::insert(tx.conn(), &root.id, now).await.unwrap();
+    instance::operator(tx.conn()).await.unwrap();
+
+    let signing_key = SigningKeyRow {
+        kid: "kid".to_owned(),
+        environment: "live".to_owned(),
+        algorithm: "ES256".to_owned(),
+        state: "active".to_owned(),
+        public_jwk: "{}".to_owned(),
+        sealed_private: None,
+        created_at: 0,
+        activated_at: None,
+        retired_at: None,
+        revoked_at: None,
+    };
+    signing_keys::insert(tx.conn(), &signing_key).await.unwrap();
+    signing_keys::list(tx.conn()).await.unwrap();
+    signing_keys::change_state(tx.conn(), &signing_key, "next")
+        .await
+        .unwrap();
+    signing_keys::delete(tx.conn(), "kid").await.unwrap();
+}
+
+fn is_ours(statement: &str) -> bool {
+    let first = statement.split_whitespace().next().unwrap_or_default();
+    ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&first)
+        && !statement.contains("_sqlx_migrations")
+        && !statement.contains("pg_")
+        && statement != "SELECT 1"
+}
+
+/// The few that read a whole table, which never has more than a few rows.
+fn reads_all(statement: &str) -> bool {
+    statement.contains("FROM signing_key ORDER BY")
+}
+
+/// Lists are read in the order of an index; only the two ranges of a ledger are put together.
+fn must_not_sort(statement: &str) -> bool {
+    statement.contains("ORDER BY id") && !statement.contains("UNION ALL")
+}
+
+#[tokio::test]
+async fn sqlite_reads_no_table_from_end_to_end() {
+    statements::listen();
+    let db = TestDatabase::fresh(Kind::Sqlite).await.unwrap();
+    let store = db.store().await;
+    let mut tx = store.write().await.unwrap();
+    call_everything(&mut tx).await;
+    tx.commit().await.unwrap();
+    let sent: BTreeSet<_> = statements::sent()
+        .into_iter()
+        .filter(|text| is_ours(text))
+        .collect();
+    assert!(sent.len() > 45, "{} statements were heard", sent.len());
+
+    let mut read = store.read().await.unwrap();
+    for statement in &sent {
+        let Conn::Sqlite(conn) = read.conn() else {
+            panic!("not SQLite");
+        };
+        let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
+            .fetch_all(conn)
+            .await
+            .unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        // The rows that a recursion or a bounded part of the query found are scanned, of course.
+        let found = ["up", "down", "own", "below", "CONSTANT ROW"];
+        let scans = plan.iter().filter(|step| {
+            let scanned = step.strip_prefix("SCAN ").unwrap_or_default();
+            !scanned.is_empty() && !found.iter().any(|part| scanned.starts_with(part))
+        });
+        if !reads_all(statement) {
+            assert_eq!(scans.count(), 0, "{statement}\n{plan:#?}");
+        }
+        let sorts = plan.iter().any(|step| step.starts_with("USE TEMP B-TREE"));
+        assert!(
+            !(sorts && must_not_sort(statement)),
+            "{statement}\n{plan:#?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_has_an_index_for_every_statement() {
+    let Some(db) = TestDatabase::fresh(Kind::Postgres).await else {
+        return;
+    };
+    let store = db.store().await;
+    let mut tx = store.write().await.unwrap();
+    call_everything(&mut tx).await;
+    let Conn::Postgres(conn) = tx.conn() else {
+        panic!("not PostgreSQL");
+    };
+    // With empty tables it would read them whole; what counts is whether it has another way. The
+    // plan is the one for any arguments, not for those that make a filter fall away.
+    for setting in [
+        "SET LOCAL enable_seqscan = off",
+        "SET LOCAL enable_bitmapscan = off",
+        "SET LOCAL enable_sort = off",
+        "SET LOCAL enable_hashjoin = off",
+        "SET LOCAL enable_mergejoin = off",
+        "SET LOCAL plan_cache_mode = force_generic_plan",
+    ] {
+        sqlx::query(setting).execute(&mut *conn).await.unwrap();
+    }
+    let prepared: Vec<(String, String, i32)> = sqlx::query_as(
+        "SELECT name, statement, COALESCE(cardinality(parameter_types), 0)
+         FROM pg_prepared_statements",
+    )
+    .persistent(false)
+    .fetch_all(&mut *conn)
+    .await
+    .unwrap();
+
+    let mut looked_at = 0;
+    for (name, statement, parameters) in prepared {
+        if !is_ours(&statement) || statement.starts_with("INSERT") {
+            continue;
+        }
+        let nulls: Vec<_> = (0..parameters).map(|_| "NULL").collect();
+        let arguments = match nulls.len() {
+            0 => String::new(),
+            _ => format!("({})", nulls.join(", ")),
+        };
+        let explain = format!("EXPLAIN EXECUTE {name}{arguments}");
+        let rows = sqlx::raw_sql(AssertSqlSafe(explain))
+            .fetch_all(&mut *conn)
+            .await
+            .unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        if !reads_all(&statement) {
+            assert!(!plan.contains("Seq Scan"), "{statement}\n{plan}");
+        }
+        if must_not_sort(&statement) {
+            assert!(!plan.contains("Sort"), "{statement}\n{plan}");
+        }
+        looked_at += 1;
+    }
+    assert!(looked_at > 35, "{looked_at} statements were looked at");
+}
+
+/// A forgotten bind is NULL on SQLite, silently. So each function of the store has as many binds as
+/// its text has placeholders, and each function sends one statement.
+#[test]
+fn every_placeholder_is_bound() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let mut looked_at = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if ["mod.rs", "open.rs", "error.rs"].contains(&name.as_str()) {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).unwrap();
+        for function in source.split("\npub async fn ").skip(1) {
+            let function = function.split("\n}\n").next().unwrap();
+            let title = format!("{name}: {}", function.split('(').next().unwrap());
+            assert_eq!(
+                function.matches("sqlx::").count(),
+                1,
+                "{title} sends one statement"
+            );
+            let last = function
+                .split('$')
+                .skip(1)
+                .filter_map(|text| {
+                    let digits = text
+                        .find(|c: char| !c.is_ascii_digit())
+                        .unwrap_or(text.len());
+                    text[..digits].parse().ok()
+                })
+                .max()
+                .unwrap_or(0);
+            assert_eq!(function.matches(".bind(").count(), last, "{title}");
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 40, "{looked_at} functions were looked at");
+}

@@ -1,0 +1,5 @@
+//! What the tests stand on.
+
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+pub(crate) mod database;
+pub(crate) mod statements;
