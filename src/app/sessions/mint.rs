@@ -48,10 +48,6 @@ pub struct NewSession {
 /// `config` as ChatBotKit's clients write it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[expect(
-    missing_docs,
-    reason = "the names on the wire, described in openapi.yaml"
-)]
 pub struct NewSessionConfig {
     pub allowed_routes: Option<Vec<String>>,
     pub contact_id: Option<String>,
@@ -61,10 +57,6 @@ pub struct NewSessionConfig {
 /// `mode` on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(
-    missing_docs,
-    reason = "the names on the wire, described in openapi.yaml"
-)]
 pub enum WantedMode {
     Strict,
     Intersect,
