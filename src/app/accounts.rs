@@ -400,7 +400,7 @@ impl App {
         self.store_changed(&mut change, &caller, presented, account, Action::UserUpdate)
             .await?;
         change.commit().await?;
-        Ok(parse_id(id)?)
+        parse_id(id)
     }
 
     /// Suspends, resumes or deletes a child of the caller's account. One entry of the log ends
@@ -431,7 +431,7 @@ impl App {
         self.store_changed(&mut change, &caller, presented, account, action)
             .await?;
         change.commit().await?;
-        Ok(parse_id(id)?)
+        parse_id(id)
     }
 
     /// The caller's own account, or the child that it acts as.

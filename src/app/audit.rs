@@ -126,10 +126,18 @@ impl App {
         // Filters are applied after the merge, so a page may need several reads; each read moves
         // the cursor on.
         while items.len() < wanted {
-            let entries =
-                audit::list(read.conn(), caller.account(), &at("aud_", &cursor, page)).await?;
-            let minted =
-                sessions::ledger(read.conn(), caller.account(), &at("ses_", &cursor, page)).await?;
+            let entries = audit::list(
+                read.conn(),
+                caller.account(),
+                &at("aud_", cursor.as_ref(), page),
+            )
+            .await?;
+            let minted = sessions::ledger(
+                read.conn(),
+                caller.account(),
+                &at("ses_", cursor.as_ref(), page),
+            )
+            .await?;
             let mut batch: Vec<AuditItem> = entries
                 .into_iter()
                 .map(AuditItem::from)
@@ -162,9 +170,9 @@ fn suffix(id: &str) -> &str {
     id.get(id.len().saturating_sub(SUFFIX_LEN)..).unwrap_or(id)
 }
 
-fn at(prefix: &str, cursor: &Option<String>, page: &Page) -> Page {
+fn at(prefix: &str, cursor: Option<&String>, page: &Page) -> Page {
     Page {
-        after: cursor.as_ref().map(|suffix| format!("{prefix}{suffix}")),
+        after: cursor.map(|suffix| format!("{prefix}{suffix}")),
         order: page.order,
         take: page.take,
     }

@@ -126,7 +126,7 @@ fn open_row(row: &SigningKeyRow, master: &MasterKey) -> Result<SigningKey, Signi
                 .open(sealed, &aad(&row.environment, &row.kid))
                 .map_err(|error| match error {
                     SealError::WrongMasterKey => SigningKeysError::WrongMasterKey,
-                    _ => corrupt(),
+                    SealError::Corrupt | SealError::NoEntropy(_) | SealError::Cipher => corrupt(),
                 })?;
             Some(PrivateKey::from_pkcs8(record.alg, &opened).map_err(|_| corrupt())?)
         }

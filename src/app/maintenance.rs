@@ -104,10 +104,7 @@ fn ticker(period: Duration) -> tokio::time::Interval {
 
 fn log_failure(task: &'static str, result: Result<(), Error>) {
     if let Err(error) = result {
-        tracing::warn!(
-            task,
-            error = &error as &dyn std::error::Error,
-            "a background task failed"
-        );
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(task, error, "a background task failed");
     }
 }

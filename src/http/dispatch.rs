@@ -167,7 +167,7 @@ async fn run(
     let (need, wish) = match access {
         Access::Public => (MINT, None),
         Access::Caller(need) => (need, wish),
-        Access::ForChild(need) => (need, Some(for_child(wish, &params)?)),
+        Access::ForChild(need) => (need, Some(for_child(wish.as_ref(), &params)?)),
     };
     let idempotency_key = headers::idempotency_key(headers)?.map(str::to_owned);
     let presented = Presented {
@@ -266,7 +266,7 @@ fn wish(headers: &HeaderMap) -> Result<Option<Wish>, HeaderError> {
 }
 
 /// The wish in the path. Beside one in a header it is a wish for a grandchild, which nobody has.
-fn for_child(by_header: Option<Wish>, params: &[String]) -> Result<Wish, Error> {
+fn for_child(by_header: Option<&Wish>, params: &[String]) -> Result<Wish, Error> {
     if by_header.is_some() {
         return Err(Forbidden::Impersonation.into());
     }

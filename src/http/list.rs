@@ -119,10 +119,11 @@ impl ListQuery {
 fn has_meta(item: &impl Listed, wanted: &[(String, String)]) -> bool {
     wanted.iter().all(|(key, value)| {
         let found = item.meta().and_then(|meta| meta.get(key));
-        found.is_some_and(|found| match found {
-            serde_json::Value::String(text) => text == value,
-            other => other.to_string() == *value,
-        })
+        match found {
+            Some(serde_json::Value::String(text)) => text == value,
+            Some(found) => found.to_string().as_str() == value,
+            None => false,
+        }
     })
 }
 
@@ -232,10 +233,8 @@ where
         match fetch(page.clone()).await {
             Ok(next) => state = Some((page, next)),
             Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "a stream broke off"
-                );
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "a stream broke off");
                 let data =
                     json!({ "message": "The list broke off.", "code": "SERVICE_UNAVAILABLE" });
                 lines.push_str(&json!({ "type": "error", "data": data }).to_string());
