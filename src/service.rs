@@ -242,9 +242,10 @@ async fn init(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     let settings = Settings::of_process(&args)?;
     logging::init(&settings.log_filter, settings.log_format)?;
     let (app, first) = open(&settings).await?;
-    match first {
-        Some(first) => announce(&first.key).context("the first API key could not be printed")?,
-        None => tracing::info!("this database was set up before; nothing was changed"),
+    if let Some(first) = first {
+        announce(&first.key).context("the first API key could not be printed")?;
+    } else {
+        tracing::info!("this database was set up before; nothing was changed");
     }
     app.store.close().await;
     Ok(())

@@ -69,7 +69,7 @@ async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let mut response = match handle(&edge, request, &id, &mut template).await {
         Ok(response) => response,
         Err(problem) => {
-            app.metrics.refused(problem.code());
+            app.metrics.refused(problem.error_code());
             problem.into_response(&id)
         }
     };

@@ -138,37 +138,60 @@ async fn issue(mut call: Call) -> Result<Response, Problem> {
         _ => return Err(Problem::UnsupportedGrant),
     };
     let caller = admit(&mut call, &form, &["session", "create"], MINT).await?;
-    let routes: Option<Vec<String>> = form
-        .get("allowed_routes")
-        .map(|text| {
-            serde_json::from_str(text)
-                .map_err(|_| Error::invalid("allowed_routes", "a JSON array of patterns"))
-        })
-        .transpose()?;
-    if !exchange {
-        for name in [
-            "subject_token",
-            "subject_token_type",
-            "requested_token_type",
-        ] {
-            if form.get(name).is_some() {
-                return Err(Error::invalid(name, "belongs to a token exchange").into());
-            }
-        }
-        let new = NewSession {
-            allowed_routes: routes,
-            permissions: form
-                .get("scope")
-                .map(|scope| scope.split(' ').map(str::to_owned).collect()),
-            audience: form.get("audience").map(str::to_owned),
-            ..NewSession::default()
-        };
-        let minted = call
-            .app
-            .mint(&caller, &call.presented, MintOn::Large, new, None)
-            .await?;
-        return issued(&call, &minted.answer, None);
+    let routes = read_routes(&form)?;
+    if exchange {
+        exchange_token(&call, &caller, &form, routes).await
+    } else {
+        mint_token(&call, &caller, &form, routes).await
     }
+}
+
+/// `allowed_routes`: a JSON array as text, since patterns have spaces and commas.
+fn read_routes(form: &Form) -> Result<Option<Vec<String>>, Problem> {
+    let Some(text) = form.get("allowed_routes") else {
+        return Ok(None);
+    };
+    let routes = serde_json::from_str(text)
+        .map_err(|_| Error::invalid("allowed_routes", "a JSON array of patterns"))?;
+    Ok(Some(routes))
+}
+
+async fn mint_token(
+    call: &Call,
+    caller: &Caller,
+    form: &Form,
+    routes: Option<Vec<String>>,
+) -> Result<Response, Problem> {
+    for name in [
+        "subject_token",
+        "subject_token_type",
+        "requested_token_type",
+    ] {
+        if form.get(name).is_some() {
+            return Err(Error::invalid(name, "belongs to a token exchange").into());
+        }
+    }
+    let new = NewSession {
+        allowed_routes: routes,
+        permissions: form
+            .get("scope")
+            .map(|scope| scope.split(' ').map(str::to_owned).collect()),
+        audience: form.get("audience").map(str::to_owned),
+        ..NewSession::default()
+    };
+    let minted = call
+        .app
+        .mint(caller, &call.presented, MintOn::Large, new, None)
+        .await?;
+    issued(call, &minted.answer, None)
+}
+
+async fn exchange_token(
+    call: &Call,
+    caller: &Caller,
+    form: &Form,
+    routes: Option<Vec<String>>,
+) -> Result<Response, Problem> {
     if ![ACCESS_TOKEN, JWT].contains(&form.want("subject_token_type")?) {
         return Err(Error::invalid("subject_token_type", ACCESS_TOKEN).into());
     }
@@ -202,7 +225,7 @@ async fn issue(mut call: Call) -> Result<Response, Problem> {
     let exchanged = call
         .app
         .exchange(
-            &caller,
+            caller,
             &call.presented,
             Exchange {
                 subject_token,
@@ -221,7 +244,7 @@ async fn issue(mut call: Call) -> Result<Response, Problem> {
             | Error::Unavailable(_)
             | Error::Internal(_)) => error.into(),
         })?;
-    issued(&call, &exchanged.answer, Some(ACCESS_TOKEN))
+    issued(call, &exchanged.answer, Some(ACCESS_TOKEN))
 }
 
 fn issued(

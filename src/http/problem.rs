@@ -152,7 +152,7 @@ impl Problem {
     }
 
     /// The stable code of the error, for metrics and logs.
-    pub fn code(&self) -> &'static str {
+    pub fn error_code(&self) -> &'static str {
         self.row().error_code
     }
 
