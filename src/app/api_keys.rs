@@ -30,7 +30,7 @@ use crate::domain::text::JsonObject;
 use crate::domain::time::Timestamp;
 use crate::store::api_keys::Filter;
 use crate::store::secrets::Secret;
-use crate::store::{Conn, Page, StoreError, accounts, api_keys, secrets};
+use crate::store::{Batch, Conn, Page, StoreError, accounts, api_keys, secrets};
 
 /// What a caller writes about a new key.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -593,10 +593,10 @@ impl App {
         caller: &Caller,
         mut filter: Filter,
         page: &Page,
-    ) -> Result<Vec<TokenItem>, Error> {
+    ) -> Result<Batch<TokenItem>, Error> {
         if caller.effective.environment == Environment::Test {
             if filter.environment == Some(Environment::Live) {
-                return Ok(Vec::new());
+                return Ok(page.batch(Vec::new(), |item: &TokenItem| item.id.as_str()));
             }
             filter.environment = Some(Environment::Test);
         }
@@ -606,7 +606,7 @@ impl App {
         for key in &keys {
             items.push(self.item(read.conn(), key).await?);
         }
-        Ok(items)
+        Ok(page.batch(items, |item| item.id.as_str()))
     }
 
     /// A key of the caller's account, or of the child that it acts as.
