@@ -3,8 +3,6 @@
 //! A read is a pooled connection, a write a transaction; both give a [`Conn`]. Functions take the
 //! connection first. A dropped transaction is rolled back.
 
-use std::path::PathBuf;
-
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
@@ -20,6 +18,9 @@ pub mod signing_keys;
 pub use error::StoreError;
 pub use open::{OpenError, PoolSize};
 
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!("the server needs the feature `sqlite` or `postgres`, or both");
+
 /// Two pools, of the database that was configured.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -33,7 +34,7 @@ enum Pools {
         read: sqlx::SqlitePool,
         // One connection: writers wait in a queue here, not in SQLite's busy loop.
         write: sqlx::SqlitePool,
-        file: PathBuf,
+        file: std::path::PathBuf,
     },
     #[cfg(feature = "postgres")]
     Postgres { pool: sqlx::PgPool },
