@@ -66,11 +66,15 @@ pub(crate) use on_conn;
 
 /// The text of a query that lists rows by id in one of two directions, from a macro that is given
 /// the direction: two texts, so that an index serves each.
+///
+/// Such a text compares `(account_id, id)` as a whole and sorts by both. With `account_id = $1` alone
+/// PostgreSQL may walk the primary key, which has the same order, past the rows of all other
+/// accounts.
 macro_rules! by_order {
-    ($order:expr, $text:ident $(, $part:literal)?) => {
+    ($order:expr, $text:ident $(, $part:literal)*) => {
         match $order {
-            $crate::store::Order::Asc => $text!("ASC" $(, $part)?),
-            $crate::store::Order::Desc => $text!("DESC" $(, $part)?),
+            $crate::store::Order::Asc => $text!("ASC" $(, $part)*),
+            $crate::store::Order::Desc => $text!("DESC" $(, $part)*),
         }
     };
 }
