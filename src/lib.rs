@@ -4,9 +4,23 @@
 //! `docs/ARCHITECTURE.md` is the map. `cli`, `http` → `app` → `store`, `token` → `domain`;
 //! `verifier` → `token` → `domain`. Nothing points back.
 
+#[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod clock;
 pub mod domain;
 pub mod entropy;
+#[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
+pub mod logging;
+#[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
+pub mod service;
+#[cfg(feature = "server")]
+pub mod settings;
 #[cfg(feature = "server")]
 pub mod store;
 pub mod token;

@@ -1,2 +1,12 @@
 //! The `hallpass` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+use hallpass::cli;
+use hallpass::clock::SystemClock;
+use hallpass::service::SERVICE;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::main(SERVICE, &SystemClock::new()).await
+}

@@ -138,10 +138,18 @@ impl AccountChain {
         std::iter::once(&self.account).chain(&self.above)
     }
 
-    /// Whether it and every account above it are active.
+    /// Whether it and every account above it are active. A chain with a gap in it is not: what is
+    /// missing could be the one that is suspended.
     pub fn is_active(&self) -> bool {
-        self.iter()
-            .all(|account| account.state == AccountState::Active)
+        let whole = self.iter().map(|account| account.parent.as_ref()).eq(self
+            .above
+            .iter()
+            .map(|above| Some(&above.id))
+            .chain([None]));
+        whole
+            && self
+                .iter()
+                .all(|account| account.state == AccountState::Active)
     }
 
     /// The account in this chain of which `child` is a child, with that child.
@@ -155,6 +163,83 @@ impl AccountChain {
     pub fn add_tags(&self, tags: &mut Tags) {
         for account in self.iter() {
             tags.add(account.tag);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::support::{account, account_id, chain, changed};
+    use super::*;
+
+    #[test]
+    fn whoever_is_stopped_above_stops_all_below() {
+        let family = chain(&[1, 2, 3]);
+        assert!(family.is_active());
+
+        for stopped in [1, 2, 3] {
+            for state in [AccountState::Suspended, AccountState::Deleted] {
+                let family = changed(&family, |account| {
+                    if account.id == account_id(stopped) {
+                        account.state = state;
+                    }
+                });
+
+                assert!(!family.is_active(), "{stopped} is {state:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_with_a_gap_is_not_active() {
+        for broken in [
+            AccountChain::new(account(1, Some(2)), Vec::new()),
+            AccountChain::new(account(1, Some(2)), vec![account(3, None)]),
+            AccountChain::new(account(1, Some(2)), vec![account(2, Some(3))]),
+            AccountChain::new(account(1, None), vec![account(2, None)]),
+        ] {
+            assert!(!broken.is_active(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_a_parent_in_the_chain_with_its_child() {
+        let family = chain(&[1, 2, 3]);
+        let ids = |parent| {
+            let (child, parent) = family.link(&account_id(parent))?;
+            Some((child.id.clone(), parent.id.clone()))
+        };
+
+        assert_eq!(ids(2), Some((account_id(1), account_id(2))));
+        assert_eq!(ids(3), Some((account_id(2), account_id(3))));
+        assert_eq!(ids(1), None);
+        assert_eq!(ids(4), None);
+    }
+
+    #[test]
+    fn each_account_of_a_chain_gives_its_tag() {
+        let mut tags = Tags::new();
+
+        chain(&[1, 2, 3]).add_tags(&mut tags);
+
+        assert!(tags.iter().eq([10, 20, 30].map(Tag::from_i64)));
+    }
+
+    #[test]
+    fn states_and_policies_are_read_as_they_are_written() {
+        for state in [
+            AccountState::Active,
+            AccountState::Suspended,
+            AccountState::Deleted,
+        ] {
+            assert_eq!(AccountState::parse(state.as_str()), Some(state));
+        }
+        for policy in [ImpersonationPolicy::Allow, ImpersonationPolicy::Deny] {
+            assert_eq!(ImpersonationPolicy::parse(policy.as_str()), Some(policy));
+        }
+        for text in ["", "ACTIVE", "active ", "Allow"] {
+            assert_eq!(AccountState::parse(text), None);
+            assert_eq!(ImpersonationPolicy::parse(text), None);
         }
     }
 }

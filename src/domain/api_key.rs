@@ -145,7 +145,7 @@ impl KeyChain {
     /// # Errors
     /// [`KeyDead`].
     pub fn check_alive(&self, now: Timestamp) -> Result<(), KeyDead> {
-        if self.key.ended.is_some() {
+        if self.key.ended.is_some() || !self.is_whole() {
             return Err(KeyDead::Ended);
         }
         if !self.key.enabled {
@@ -173,6 +173,18 @@ impl KeyChain {
             return Err(KeyDead::Account);
         }
         self.check_grant()
+    }
+
+    /// Whether every maker is there, and the account is the key's own. What is missing could be
+    /// what ended.
+    fn is_whole(&self) -> bool {
+        let keys = std::iter::once(&self.key).chain(&self.makers);
+        self.key.account == self.accounts.account().id
+            && keys.map(|key| key.maker.as_ref()).eq(self
+                .makers
+                .iter()
+                .map(|maker| Some(&maker.id))
+                .chain([None]))
     }
 
     fn check_grant(&self) -> Result<(), KeyDead> {
@@ -207,3 +219,6 @@ impl KeyChain {
         tags
     }
 }
+
+#[cfg(test)]
+mod tests;

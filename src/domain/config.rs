@@ -498,7 +498,8 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-fn impersonation_to_value(impersonation: &Impersonation) -> Value {
+/// `impersonation` as it stands in JSON.
+pub fn impersonation_to_value(impersonation: &Impersonation) -> Value {
     let scope = match impersonation {
         Impersonation::Denied => return Value::Bool(false),
         Impersonation::Allowed(scope) => scope,

@@ -1,5 +1,6 @@
 //! Nothing that a credential makes, changes or reveals exceeds it: the one containment check.
 
+use super::api_key::ApiKey;
 use super::binding::Dimension;
 use super::effective::{Effective, MintSide};
 use super::network::Cidrs;
@@ -65,7 +66,7 @@ pub enum Excess {
     Environment,
     /// Operator power.
     Operator,
-    /// It would shed the account in whose name its maker acts.
+    /// It would not act in the same accounts' names as the caller does.
     Grantor,
 }
 
@@ -104,11 +105,9 @@ pub fn covers(caller: &Effective, target: &Effective) -> Result<(), Excess> {
     if target.operator && !caller.operator {
         return Err(Excess::Operator);
     }
-    if !caller
-        .grantors
-        .iter()
-        .all(|grantor| target.grantors.contains(grantor))
-    {
+    // One that is missing would be shed; one too many is a name that the caller does not act in,
+    // and the ledger would blame that account for what the caller does.
+    if caller.grantors != target.grantors {
         return Err(Excess::Grantor);
     }
     if let Some(end) = caller.expires_at
@@ -161,6 +160,33 @@ pub fn covers(caller: &Effective, target: &Effective) -> Result<(), Excess> {
         return Err(Excess::Rate);
     }
     Ok(())
+}
+
+/// Whether a key still covers one that was made with it or with a key of its line: in its own
+/// account, or below it, where it acted as one child after the other.
+///
+/// # Errors
+/// [`Excess`], the first dimension in which it does not.
+pub fn covers_made(maker: &Effective, made: &ApiKey) -> Result<(), Excess> {
+    let below = made.grantors.len().checked_sub(maker.grantors.len());
+    let below = below.ok_or(Excess::Grantor)?;
+    let mut acting = maker.clone();
+    // Nearest first, so the maker's own account is the last of those that were added.
+    let parents = made.grantors.iter().take(below).rev();
+    let children = parents.clone().skip(1).chain([&made.account]);
+    for (parent, child) in parents.zip(children) {
+        let named = acting.impersonation.as_ref().is_some_and(|scope| {
+            scope
+                .users
+                .as_ref()
+                .is_none_or(|users| users.contains(child))
+        });
+        acting = acting
+            .acting_as_child(parent)
+            .filter(|_| named)
+            .ok_or(Excess::Impersonation)?;
+    }
+    covers(&acting, &made.effective())
 }
 
 fn cover_permissions(

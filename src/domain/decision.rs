@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::binding::{Dimension, NamedValues};
+use super::binding::{Bindings, Dimension, NamedValues};
 use super::effective::Effective;
 use super::permission::Permission;
 use super::rate::Turn;
@@ -26,11 +26,22 @@ pub struct Asked<'a> {
     /// The values of bindings that header and path name.
     pub named: &'a NamedValues,
     /// The permission that the route has, if it has one.
-    pub permission: Option<&'a Permission>,
+    pub permission: RoutePermission<'a>,
     /// What the endpoint manages, if it manages anything.
     pub manage: Option<Manage>,
     /// Where bindings are judged.
     pub bindings: BindingCheck,
+}
+
+/// The permission that a route has, and what it means when it has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoutePermission<'a> {
+    /// A route of the API behind the gate. Without a permission it is refused to a credential whose
+    /// permissions are narrowed.
+    Gate(Option<&'a Permission>),
+    /// A route of hallpass itself. Without a permission none is asked: management has a right of
+    /// its own, and what is minted never has more permissions than the credential.
+    Own(Option<&'a Permission>),
 }
 
 /// Where the bindings of a request are judged.
@@ -62,6 +73,37 @@ impl Permit {
     pub fn unnamed(&self) -> &[Dimension] {
         &self.unnamed
     }
+}
+
+/// Judges the values that the body of a mint names, where header and path may have named none. A
+/// value that they named must be among those of the body: two sources that disagree are refused.
+///
+/// # Errors
+/// [`Deny::Binding`].
+pub fn decide_body(
+    effective: &Effective,
+    permit: &Permit,
+    named: &NamedValues,
+    body: &Bindings,
+) -> Result<(), Deny> {
+    for (dimension, values) in body.iter() {
+        if named
+            .get(&dimension)
+            .is_some_and(|value| !values.contains(value))
+        {
+            return Err(Deny::Binding(dimension));
+        }
+    }
+    for dimension in permit.unnamed() {
+        let allowed = effective.bindings.get(*dimension);
+        let within = body.get(*dimension).is_some_and(|values| {
+            !values.is_empty() && allowed.is_some_and(|allowed| values.is_subset(allowed))
+        });
+        if !within {
+            return Err(Deny::Binding(*dimension));
+        }
+    }
+    Ok(())
 }
 
 /// Why a request is refused.
@@ -125,13 +167,7 @@ pub fn decide(
             .allow(asked.method, path)
             .ok_or(Deny::Route)?;
         pattern = allowed.pattern.map(ToString::to_string);
-        if let Some(permissions) = &effective.permissions
-            && !asked
-                .permission
-                .is_some_and(|permission| permissions.allows(permission))
-        {
-            return Err(Deny::Permission(asked.permission.cloned()));
-        }
+        decide_permission(effective, asked.permission)?;
     }
     if let Some(manage) = asked.manage
         && !effective.manage.contains(&manage)
@@ -147,6 +183,23 @@ pub fn decide(
         return Err(Deny::Domain);
     }
     Ok(Permit { pattern, unnamed })
+}
+
+fn decide_permission(effective: &Effective, asked: RoutePermission<'_>) -> Result<(), Deny> {
+    let Some(own) = &effective.permissions else {
+        return Ok(());
+    };
+    match asked {
+        RoutePermission::Gate(Some(wanted)) | RoutePermission::Own(Some(wanted)) => {
+            if own.allows(wanted) {
+                Ok(())
+            } else {
+                Err(Deny::Permission(Some(wanted.clone())))
+            }
+        }
+        RoutePermission::Gate(None) => Err(Deny::Permission(None)),
+        RoutePermission::Own(None) => Ok(()),
+    }
 }
 
 fn decide_bindings(effective: &Effective, asked: &Asked<'_>) -> Result<Vec<Dimension>, Dimension> {
@@ -165,3 +218,6 @@ fn decide_bindings(effective: &Effective, asked: &Asked<'_>) -> Result<Vec<Dimen
     }
     Ok(unnamed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use super::api_key::ApiKey;
 use super::binding::Bindings;
 use super::environment::Environment;
 use super::id::AccountId;
+use super::limits;
 use super::network::Cidrs;
 use super::origin::Domains;
 use super::permission::Permissions;
@@ -198,11 +199,15 @@ impl Effective {
             Some(Impersonation::Denied) => None,
             None => unrestricted.then(ImpersonationScope::default),
         };
-        let manage = match &restrictions.manage {
+        let mut manage = match &restrictions.manage {
             Some(manage) => manage.clone(),
             None if unrestricted => Manage::unrestricted(),
             None => BTreeSet::new(),
         };
+        let granted = !key.grantors.is_empty();
+        if granted {
+            manage.remove(&Manage::Introspect);
+        }
         let mint_bindings = session.bindings.iter().fold(
             restrictions.bindings.clone(),
             |mut bindings, (dimension, values)| {
@@ -213,7 +218,8 @@ impl Effective {
         Self {
             environment: key.environment,
             expires_at: key.expires_at,
-            operator: key.operator,
+            // A key that was made for a child is neither, whatever is stored.
+            operator: key.operator && !granted,
             grantors: key.grantors.clone(),
             call: Ceilings::from_option(restrictions.routes.as_ref()),
             permissions: restrictions.permissions.clone(),
@@ -274,6 +280,30 @@ impl Effective {
         }
     }
 
+    /// What may be made of a session by exchange: nothing but what it may do itself, for the same
+    /// audience, no longer than it lives, and never renewable.
+    pub fn of_exchange(
+        environment: Environment,
+        scope: &SessionScope,
+        audience: &str,
+        expires_at: Timestamp,
+    ) -> Self {
+        let session = Self::of_session(environment, scope, expires_at);
+        Self {
+            mint: MintSide {
+                explicit: Some(scope.routes.clone()),
+                above: Ceilings::none(),
+                permissions: scope.permissions.clone(),
+                bindings: scope.bindings.clone(),
+                domains: scope.domains.clone(),
+                audiences: Some(BTreeSet::from([audience.to_owned()])),
+                duration_secs_max: limits::SESSION_SECS_MAX,
+                renewable_secs_max: 0,
+            },
+            ..session
+        }
+    }
+
     /// What remains of this credential when it acts as a child of `parent`: its call and its mint
     /// lie in the routes of its impersonation, too, and it is never an operator and never answers
     /// for other tenants. `None` when it may not act as children at all.
@@ -299,3 +329,6 @@ impl Effective {
         own.and_all(&self.mint.above)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use super::limits;
 use super::origin::Domains;
 use super::permission::{Permission, Permissions};
 use super::route::{NotCovered, RouteSet, RouteSetError};
-use super::session::SessionScope;
+use super::session::{Session, SessionScope};
 use super::time::Timestamp;
 
 /// What happens to what was wanted and lies outside.
@@ -44,6 +44,29 @@ pub struct Wanted {
     pub mode: Mode,
 }
 
+impl Wanted {
+    /// What a renewal of a session wants: the same again. What the key has lost meanwhile is cut,
+    /// and nothing exceeds the session, since each dimension that it narrows is named.
+    pub fn again(session: &Session, duration_secs: Option<i64>) -> Self {
+        let SessionScope {
+            routes,
+            permissions,
+            bindings,
+            domains,
+        } = &session.scope;
+        Self {
+            routes: Some(routes.clone()),
+            permissions: permissions.clone(),
+            bindings: bindings.clone(),
+            domains: domains.clone(),
+            audience: Some(session.audience.clone()),
+            duration_secs: Some(duration_secs.unwrap_or(session.duration_secs)),
+            renewable_secs: None,
+            mode: Mode::Intersect,
+        }
+    }
+}
+
 /// The audiences that are configured here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audiences {
@@ -53,15 +76,40 @@ pub struct Audiences {
     pub all: BTreeSet<String>,
 }
 
+/// Where the routes of a session that is minted on a profile end, when the key has no mint side of
+/// its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ceiling {
+    /// At the profile's routes: the right to call the path is the right to mint what it gives.
+    Profile,
+    /// At what the key may call, as everywhere else.
+    Key,
+}
+
 /// What a profile gives, filled in for one path.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProfileTerms {
     /// The routes that it gives.
     pub routes: RouteSet,
+    /// Where they end.
+    pub ceiling: Ceiling,
     /// The lifetime of a session that names none, in seconds.
     pub duration_secs_default: i64,
     /// The longest lifetime, in seconds.
     pub duration_secs_max: i64,
+}
+
+impl ProfileTerms {
+    /// What minting at `user/{userId}` gives: all that the parent's key may hand on to the child,
+    /// and nothing by the right to call the path.
+    pub fn of_child() -> Self {
+        Self {
+            routes: RouteSet::everything(),
+            ceiling: Ceiling::Key,
+            duration_secs_default: limits::SESSION_SECS_DEFAULT,
+            duration_secs_max: limits::SESSION_SECS_MAX,
+        }
+    }
 }
 
 /// What was granted.
@@ -92,7 +140,7 @@ pub enum Refusal {
     RoutesTooComplex(RouteSetError),
     /// A wanted route lies outside.
     RouteNotCovered(NotCovered),
-    /// Nothing is left of the wanted routes.
+    /// Nothing is left in a dimension in which something was wanted.
     NothingLeft,
     /// A wanted permission lies outside.
     Permission(Permission),
@@ -163,7 +211,11 @@ fn grant_routes(
     wanted: &Wanted,
     cut: &mut Vec<String>,
 ) -> Result<RouteSet, Refusal> {
-    let ceilings = effective.mint_ceilings(profile.map(|profile| &profile.routes));
+    let given = profile.and_then(|profile| match profile.ceiling {
+        Ceiling::Profile => Some(&profile.routes),
+        Ceiling::Key => None,
+    });
+    let ceilings = effective.mint_ceilings(given);
     let routes = match (&wanted.routes, profile) {
         (Some(routes), _) => match wanted.mode {
             Mode::Strict => {
@@ -182,15 +234,26 @@ fn grant_routes(
             .as_one()
             .map_err(Refusal::RoutesTooComplex)?
             .ok_or(Refusal::RoutesRequired)?,
+        // A ceiling of `**` narrows nothing either. All routes are had by asking for them.
         (None, None) => ceilings
             .as_one()
             .map_err(Refusal::RoutesTooComplex)?
+            .filter(|all| !all.is_everything())
             .ok_or(Refusal::RoutesRequired)?,
     };
-    if routes.is_empty() && !wanted.routes.as_ref().is_some_and(RouteSet::is_empty) {
-        return Err(Refusal::NothingLeft);
-    }
+    let nothing_wanted = wanted.routes.as_ref().is_some_and(RouteSet::is_empty);
+    left(routes.is_empty(), nothing_wanted)?;
     Ok(routes)
+}
+
+/// A session for which nothing is left in some dimension is good for nothing, so it is refused,
+/// unless nothing is what was wanted.
+fn left(nothing: bool, nothing_wanted: bool) -> Result<(), Refusal> {
+    if nothing && !nothing_wanted {
+        Err(Refusal::NothingLeft)
+    } else {
+        Ok(())
+    }
 }
 
 fn grant_permissions(
@@ -212,6 +275,7 @@ fn grant_permissions(
         Mode::Intersect => {
             let (kept, lost) = permissions.within(ceiling);
             cut.extend(lost.iter().map(ToString::to_string));
+            left(kept.is_empty(), permissions.is_empty())?;
             Ok(Some(kept))
         }
     }
@@ -237,6 +301,7 @@ fn grant_bindings(
                     .iter()
                     .filter(|value| !kept.is_some_and(|kept| kept.contains(*value)));
                 cut.extend(lost.map(|value| format!("{}:{value}", dimension.as_str())));
+                left(kept.is_none_or(BTreeSet::is_empty), values.is_empty())?;
             }
         }
     }
@@ -262,6 +327,7 @@ fn grant_domains(
         Mode::Intersect => {
             let (kept, lost) = domains.within(ceiling);
             cut.extend(lost.iter().map(|entry| entry.as_str().to_owned()));
+            left(kept.is_empty(), domains.is_empty())?;
             Ok(Some(kept))
         }
     }
@@ -344,3 +410,6 @@ pub fn bindings_claim(
 ) -> Option<std::collections::BTreeMap<String, Vec<String>>> {
     bindings_to_map(&scope.bindings)
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,7 +209,7 @@ pub struct EndedTags {
 pub enum Dead {
     /// One of its tags was ended after it was minted.
     Ended,
-    /// It was minted under another log, or as of a position that this log has not reached.
+    /// It was minted under another log.
     OtherLog,
 }
 

@@ -24,5 +24,8 @@ pub mod run_as;
 pub mod secret;
 pub mod session;
 pub mod strict_json;
+#[cfg(test)]
+mod support;
+pub mod template;
 pub mod text;
 pub mod time;

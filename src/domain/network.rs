@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// The networks of a credential that is narrowed to some. Empty means from nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,7 +13,7 @@ impl Cidrs {
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
         let mut networks: Vec<IpNet> = networks
             .into_iter()
-            .map(|network| network.trunc())
+            .map(|network| canonical(network).trunc())
             .collect();
         networks.sort();
         networks.dedup();
@@ -50,6 +50,20 @@ impl Cidrs {
             .find(|wanted| !whole.iter().any(|own| own.contains(*wanted)))
             .copied()
     }
+}
+
+const MAPPED_PREFIX_LEN: u8 = 96;
+
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else {
+        return network;
+    };
+    let v4 = v6
+        .addr()
+        .to_ipv4_mapped()
+        .zip(v6.prefix_len().checked_sub(MAPPED_PREFIX_LEN))
+        .and_then(|(address, len)| Ipv4Net::new(address, len).ok());
+    v4.map_or(network, IpNet::V4)
 }
 
 #[cfg(test)]

@@ -144,6 +144,11 @@ impl Domains {
         self.0.iter()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a request with this `Origin` header may present the credential.
     pub fn allow_origin(&self, origin: Option<&str>) -> bool {
         let host = origin.and_then(origin_host);

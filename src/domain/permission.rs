@@ -113,6 +113,11 @@ impl Permissions {
         self.0.iter().map(|scope| scope.0.clone()).collect()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a scope is among them, or `admin` is.
     pub fn allows(&self, scope: &Permission) -> bool {
         self.0.contains(scope) || self.0.iter().any(|own| own.0 == ADMIN)

@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::grant::ProfileTerms;
+use super::grant::{Ceiling, ProfileTerms};
+use super::limits;
 use super::route::{
     FillError, PlaceholderValue, RequestPath, RouteSet, RouteSetError, RouteTemplate,
 };
+
+/// Lifetime of a session that is minted on a shipped profile and names none, in seconds.
+const SHIPPED_SECS_DEFAULT: i64 = 3600;
+/// The id that the shipped profiles make for a new conversation.
+const CONVERSATION_ID: &str = "conversationId";
 
 /// What minting at `/v1/<path>/session/create` means.
 #[derive(Debug, Clone)]
@@ -58,10 +64,40 @@ impl SessionProfile {
             .map_err(ProfileError::Unfilled)?;
         Ok(ProfileTerms {
             routes: RouteSet::from_patterns(patterns).map_err(ProfileError::Routes)?,
+            ceiling: Ceiling::Profile,
             duration_secs_default: self.duration_secs_default,
             duration_secs_max: self.duration_secs_max,
         })
     }
+}
+
+/// The profiles that everybody has: `bot/{botId}`, `conversation/{conversationId}` and
+/// `integration/widget/{widgetId}`. The fourth, `user/{userId}`, is [`ProfileTerms::of_child`],
+/// since what it gives is not fixed.
+pub fn shipped() -> Vec<SessionProfile> {
+    let conversation = "conversation/{conversationId}/**";
+    let rows: [(&str, &[&str], &[&str]); 3] = [
+        ("bot/{botId}", &[conversation], &[CONVERSATION_ID]),
+        ("conversation/{conversationId}", &[conversation], &[]),
+        (
+            "integration/widget/{widgetId}",
+            &["integration/widget/{widgetId}/**", conversation],
+            &[CONVERSATION_ID],
+        ),
+    ];
+    let profile = |(path, routes, makes): (&str, &[&str], &[&str])| {
+        Some(SessionProfile {
+            path: RouteTemplate::parse(path).ok()?,
+            duration_secs_default: SHIPPED_SECS_DEFAULT,
+            duration_secs_max: limits::SESSION_SECS_MAX,
+            routes: routes
+                .iter()
+                .map(|route| RouteTemplate::parse(route).ok())
+                .collect::<Option<_>>()?,
+            makes: makes.iter().map(|&name| name.to_owned()).collect(),
+        })
+    };
+    rows.into_iter().filter_map(profile).collect()
 }
 
 /// Why a profile could not be filled in.
@@ -74,4 +110,63 @@ pub enum ProfileError {
     /// The routes make no set.
     #[error(transparent)]
     Routes(RouteSetError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matched(text: &str) -> Option<(SessionProfile, BTreeMap<String, PlaceholderValue>)> {
+        let path = RequestPath::from_segments(text.split('/')).unwrap();
+        shipped().into_iter().find_map(|profile| {
+            let values = profile.match_path(&path)?;
+            Some((profile, values))
+        })
+    }
+
+    #[test]
+    fn the_shipped_profiles_give_a_conversation_and_nothing_of_the_bot() {
+        for (path, resource, routes) in [
+            ("bot/b1", "botId", &["conversation/cnv-1/**"][..]),
+            (
+                "conversation/c7",
+                "conversationId",
+                &["conversation/c7/**"][..],
+            ),
+            (
+                "integration/widget/w1",
+                "widgetId",
+                &["conversation/cnv-1/**", "integration/widget/w1/**"][..],
+            ),
+        ] {
+            let (profile, mut values) = matched(path).unwrap();
+            assert_eq!(profile.resource().as_deref(), Some(resource));
+            for name in &profile.makes {
+                values.insert(name.clone(), PlaceholderValue::parse("cnv-1").unwrap());
+            }
+
+            let terms = profile.terms(&values).unwrap();
+
+            assert_eq!(terms.routes.to_strings(), routes, "{path}");
+            assert_eq!(terms.ceiling, Ceiling::Profile, "{path}");
+            assert_eq!(
+                (terms.duration_secs_default, terms.duration_secs_max),
+                (3600, 86_400)
+            );
+        }
+        assert_eq!(shipped().len(), 3);
+        for path in ["bot", "bot/b1/b2", "integration/w1", "user/u1", "bot/*"] {
+            assert!(matched(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_profile_without_the_id_that_it_makes_gives_nothing() {
+        let (profile, values) = matched("bot/b1").unwrap();
+
+        assert!(matches!(
+            profile.terms(&values),
+            Err(ProfileError::Unfilled(FillError::Missing { name })) if name == "conversationId"
+        ));
+    }
 }

@@ -9,7 +9,7 @@ use super::liveness::{Rev, Tag, Tags};
 use super::origin::Domains;
 use super::permission::Permissions;
 use super::profile::ProfileUse;
-use super::route::RouteSet;
+use super::route::{RequestPath, RouteSet, RouteTemplate};
 use super::text::JsonObject;
 use super::time::Timestamp;
 
@@ -100,7 +100,25 @@ pub struct Session {
     pub address: Option<IpAddr>,
 }
 
+/// Where a session is minted when no profile is: behind the mount.
+const MINT_PATH: [&str; 2] = ["session", "create"];
+
 impl Session {
+    /// The path at which it was minted, and which its key must be allowed to call with `POST` when
+    /// it is renewed. `None` when its profile does not make a path any more.
+    pub fn mint_path(&self) -> Option<RequestPath> {
+        let resource = match &self.profile {
+            None => String::new(),
+            Some(ProfileUse { path, values }) => {
+                let template = RouteTemplate::parse(path).ok()?;
+                let path = template.is_path().then(|| template.fill(values).ok())?;
+                path?.to_string()
+            }
+        };
+        let resource = resource.split('/').filter(|segment| !segment.is_empty());
+        RequestPath::from_segments(resource.chain(MINT_PATH)).ok()
+    }
+
     /// When a client should renew: at four fifths of the lifetime. `None` when it cannot be.
     pub fn renew_at(&self) -> Option<Timestamp> {
         let lifetime_ms = self.expires_at.millis() - self.issued_at.millis();

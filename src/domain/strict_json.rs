@@ -313,6 +313,9 @@ impl<'de> Visitor<'de> for Elements {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -420,6 +423,55 @@ mod tests {
             "1",
         ] {
             assert!(parse_each(text.as_bytes(), "keys", 2).is_err(), "{text}");
+        }
+    }
+
+    /// `JSONTestSuite`: `y_` must be read, `n_` must be refused, `i_` is left to the reader.
+    #[test]
+    fn the_json_test_suite() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/vectors/json-test-suite/test_parsing");
+        let mut counts = [0, 0, 0];
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let read = parse(&std::fs::read(&path).unwrap(), 100);
+            let two_readings = name.starts_with("y_object_duplicated_key");
+            match &name.as_bytes()[..2] {
+                b"y_" if two_readings => assert_eq!(read, duplicate("a"), "{name}"),
+                b"y_" => assert!(read.is_ok(), "{name}: {read:?}"),
+                b"n_" => assert!(read.is_err(), "{name}"),
+                _ => {}
+            }
+            let kind = ["y_", "n_", "i_"]
+                .iter()
+                .position(|kind| name.starts_with(kind));
+            counts[kind.unwrap()] += 1;
+        }
+        assert_eq!(counts, [95, 188, 35]);
+    }
+
+    proptest! {
+        /// On text without repeated names, this is `serde_json`.
+        #[test]
+        fn it_agrees_with_serde_json(text in r#"[\[\]{}:,"a-c0-9.eE+\- \\untrfalse]{0,24}"#) {
+            match (parse(text.as_bytes(), 100), serde_json::from_str::<Value>(&text)) {
+                (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours, theirs),
+                (Err(StrictJsonError::Duplicate { .. } | StrictJsonError::Syntax { .. }), Err(_))
+                | (Err(StrictJsonError::Duplicate { .. }), Ok(_)) => {}
+                (ours, theirs) => prop_assert!(false, "{ours:?} {theirs:?}"),
+            }
+        }
+
+        /// What was written by `serde_json` is read to the same value.
+        #[test]
+        fn what_is_written_is_read(
+            names in prop::collection::vec("\\PC{0,5}", 0..6),
+            number in any::<i64>(),
+        ) {
+            let members = names.iter().map(|name| (name.clone(), json!([number, name, null])));
+            let value = Value::Object(members.collect());
+            prop_assert_eq!(parse(value.to_string().as_bytes(), 2), Ok(value));
         }
     }
 }

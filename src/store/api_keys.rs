@@ -379,3 +379,23 @@ pub async fn end_granted(
         .rows_affected()
     }))
 }
+
+/// Every key of an account that was not ended.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn of_account(conn: Conn<'_>, account: &AccountId) -> Result<Vec<ApiKey>, StoreError> {
+    let rows: Vec<KeyRow> = on_conn!(conn, |c| {
+        sqlx::query_as(
+            "SELECT id, account_id, maker_id, grantors, depth, environment, kind, name,
+                 description, meta, external_id, enabled, operator, unrestricted, config,
+                 expires_at, ended_at, line_lives_on, tag, line_tag, made_at, line_cut_at,
+                 created_at, updated_at
+             FROM api_key WHERE account_id = $1 AND ended_at IS NULL ORDER BY id",
+        )
+        .bind(account.as_str())
+        .fetch_all(c)
+        .await?
+    });
+    rows.into_iter().map(ApiKey::try_from).collect()
+}

@@ -15,11 +15,15 @@ pub mod jws;
 pub mod key;
 pub mod keyring;
 pub mod master;
+pub mod rotation;
 pub mod verify;
 
 #[cfg(test)]
 #[path = "tests/support.rs"]
 mod support;
+#[cfg(test)]
+#[path = "tests/vectors.rs"]
+mod vectors;
 
 pub use algorithm::Algorithm;
 pub use claims::{Actor, Claims};
@@ -29,4 +33,7 @@ pub use jwks::{Jwks, JwksDocument, KeySet, KeySetError};
 pub use key::{KeyError, PrivateKey, PublicKey, SignError};
 pub use keyring::{KeyRecord, KeyRing, KeyRingError, SigningKey, SigningKeyState};
 pub use master::{MasterKey, SealError};
+pub use rotation::{
+    RotationError, RotationPolicy, Step, plan_revocation, plan_rotation, plan_upkeep,
+};
 pub use verify::{Audiences, Expected, KeySource, Leeway, explain, verify_token};

@@ -1,5 +1,9 @@
-//! The integration tests, in one program.
+//! All integration tests in one program: each file in `tests/` would be one more to link.
 
+#[cfg(test)]
+mod openapi;
+#[cfg(test)]
+mod route_properties;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]

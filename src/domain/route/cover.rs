@@ -27,7 +27,7 @@ pub enum NotCovered {
     /// A request that the wanted set allows and the ceiling does not. No such path is shorter.
     #[error("`{method} {path}` would be allowed, and the ceiling does not allow it")]
     CounterExample {
-        /// The method. It stands for "any other" when it is one that neither set names.
+        /// The method. One that neither set names stands for all of those.
         method: String,
         /// The decoded segments, joined by `/`, without a mount. `x` (or `x1`, …) is a segment
         /// that neither set names.
@@ -201,6 +201,16 @@ impl<'c> Prover<'c> {
         work: &mut Work,
     ) -> Result<bool, TooMuchWork> {
         Ok(self.counter_example(wanted, usize::MAX, work)?.is_none())
+    }
+
+    /// Asks about the pattern for the sake of the work that it costs, all methods at once.
+    pub(super) fn visit(
+        &mut self,
+        wanted: &RoutePattern,
+        work: &mut Work,
+    ) -> Result<(), TooMuchWork> {
+        self.search(wanted, u64::MAX, usize::MAX, work)?;
+        Ok(())
     }
 
     /// The shortest request that the pattern allows and the ceiling does not, if it has fewer
@@ -461,5 +471,66 @@ mod tests {
             assert_eq!(ask(bound), Err(NotCovered::TooComplex));
         }
         assert_eq!(ask(COVER_WORK_MAX), Ok(()));
+    }
+
+    /// The outcome and what it cost.
+    fn cost(ceiling: &RouteSet, wanted: &RouteSet) -> (Result<(), NotCovered>, u64) {
+        let mut work = Work::up_to(COVER_WORK_MAX);
+        let outcome = covers_within(ceiling, wanted, &mut work);
+        (outcome, COVER_WORK_MAX - work.left)
+    }
+
+    fn stars(count: usize) -> String {
+        ["*"].repeat(count).join("/")
+    }
+
+    #[test]
+    fn exponentially_many_subsets_of_the_ceiling_are_not_visited() {
+        // 65,536 subsets of its states are reachable, but not with fresh segments.
+        let ceiling = set(&format!("**/a/{}", stars(15)));
+        for (wanted, is_covered) in [
+            (format!("b | **/a/{}", stars(15)), false),
+            (format!("x/**/a/{}", stars(15)), true),
+            (format!("**/a/**/a/{}", stars(15)), true),
+            (format!("a/a/a/**/a/a/**/a/{}", stars(15)), true),
+            ("**/a/**/a/**/a".to_owned(), false),
+            ("**".to_owned(), false),
+        ] {
+            let (outcome, cost) = cost(&ceiling, &set(&wanted));
+            assert_eq!(outcome.is_ok(), is_covered, "{wanted}");
+            assert!(cost < 100_000, "{wanted} {cost}");
+        }
+    }
+
+    #[test]
+    fn sixty_four_patterns_against_sixty_four_are_far_below_the_bound() {
+        let ceiling: Vec<String> = (0..64).map(|n| format!("**/{n}/*/**/{n}/**")).collect();
+        let wanted: Vec<String> = (0..64).map(|n| format!("a/**/{n}/b/**/{n}/*/**")).collect();
+        let (outcome, cost) = cost(
+            &RouteSet::parse(ceiling).unwrap(),
+            &RouteSet::parse(wanted).unwrap(),
+        );
+        assert_eq!(outcome, Ok(()));
+        assert!(cost < COVER_WORK_MAX / 20, "{cost}");
+    }
+
+    #[test]
+    fn a_hostile_question_ends_at_the_bound() {
+        // Each set is harmless alone. Together, the subsets tell apart how far the path has come,
+        // how far from `a`, and how far from `b`: some 3,000 of them, each compared with the others.
+        let counters =
+            |front: &'static str| (1..=15).map(move |count| format!("{front}{}/z", stars(count)));
+        let counters = counters("")
+            .chain(counters("**/a/"))
+            .chain(counters("**/b/"));
+        let ceiling = RouteSet::parse(counters.chain(["**/c".to_owned()])).unwrap();
+
+        let (outcome, cost) = cost(&ceiling, &set("**/a/**/b/**/c"));
+
+        // It is covered by `**/c` alone, and the answer is still not yes.
+        assert_eq!(outcome, Err(NotCovered::TooComplex));
+        assert!(cost <= COVER_WORK_MAX);
+        // With two `**` less the same ceiling is no trouble.
+        assert_eq!(covers(&ceiling, &set("**/a/b/c")), Ok(()));
     }
 }

@@ -205,10 +205,7 @@ impl Product<'_> {
 
 fn put_before(mut words: Vec<Vec<Piece>>, piece: &Piece) -> Vec<Vec<Piece>> {
     for word in &mut words {
-        // Two `Many` in a row say no more than one.
-        if *piece != Piece::Many || word.last() != Some(&Piece::Many) {
-            word.push(piece.clone());
-        }
+        word.push(piece.clone());
     }
     words
 }
@@ -291,6 +288,29 @@ mod tests {
                 "{right} {left}"
             );
         }
+    }
+
+    #[test]
+    fn words_are_joined_where_the_outcome_can_be_written() {
+        let literal = |text: &str| Piece::Literal(text.into());
+        let (one, many) = (Piece::One, Piece::Many);
+        let join = |words: &[&[Piece]]| join(words.iter().map(|word| word.to_vec()).collect());
+        let (a, b) = (literal("a"), literal("b"));
+
+        let joined = join(&[
+            &[a.clone(), b.clone()],
+            &[a.clone(), one.clone(), many.clone(), b.clone()],
+        ]);
+        assert_eq!(joined, BTreeSet::from([vec![a.clone(), many.clone(), b]]));
+
+        let joined = join(&[
+            std::slice::from_ref(&one),
+            &[one.clone(), one.clone(), many.clone()],
+        ]);
+        assert_eq!(joined, BTreeSet::from([vec![one.clone(), many.clone()]]));
+
+        let apart = [vec![a.clone()], vec![a, one, many]];
+        assert_eq!(join(&[&apart[0], &apart[1]]), BTreeSet::from(apart));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::cover::{Prover, TooMuchWork, Work, covers_one};
 use super::limits::{PATTERNS_PER_SET_MAX, SET_WORK_MAX};
-use super::method::Method;
+use super::method::{Method, Methods};
 use super::path::RequestPath;
 use super::pattern::RoutePattern;
 use super::syntax::RoutePatternError;
@@ -124,6 +124,13 @@ impl RouteSet {
         self.patterns.iter().any(RoutePattern::is_everything)
     }
 
+    /// Whether some pattern names methods. Then a header that overrides the method of a request
+    /// would change the answer, so such requests are refused.
+    pub fn narrows_methods(&self) -> bool {
+        let mut patterns = self.patterns.iter();
+        patterns.any(|pattern| pattern.methods() != Methods::Any)
+    }
+
     /// The patterns in canonical form.
     pub fn patterns(&self) -> &[RoutePattern] {
         &self.patterns
@@ -182,7 +189,7 @@ fn any_covers(
 fn measure(patterns: &[RoutePattern], work: &mut Work) -> Result<(), TooMuchWork> {
     let mut prover = Prover::new(patterns);
     for pattern in patterns {
-        prover.covers(pattern, work)?;
+        prover.visit(pattern, work)?;
     }
     Ok(())
 }
@@ -253,6 +260,8 @@ mod tests {
         assert_eq!(set("** | a"), RouteSet::everything());
         assert!(RouteSet::everything().matches("FOO", &path).is_some());
         assert!(!set("GET **").is_everything());
+        assert!(set("a | GET b").narrows_methods());
+        assert!(!set("a | b").narrows_methods() && !RouteSet::empty().narrows_methods());
     }
 
     #[test]
@@ -295,6 +304,25 @@ mod tests {
             RouteSet::parse(std::iter::repeat("**")),
             Err(RouteSetError::TooManyPatterns)
         );
+    }
+
+    #[test]
+    fn a_set_that_costs_too_much_to_compare_is_refused() {
+        // The subsets tell apart how far the path has come, how far from `a`, and how far from `b`.
+        let counters = |front: &'static str| {
+            (1..=15).map(move |count| format!("{front}{}z", "*/".repeat(count)))
+        };
+        let counters = counters("")
+            .chain(counters("**/a/"))
+            .chain(counters("**/b/"));
+        let harmless: Vec<String> = counters.collect();
+        let hostile = [harmless.clone(), vec!["**/a/**/b/**/c".to_owned()]].concat();
+
+        assert!(RouteSet::parse(&harmless).is_ok());
+        assert_eq!(RouteSet::parse(&hostile), Err(RouteSetError::TooComplex));
+        let mut backwards = hostile;
+        backwards.reverse();
+        assert_eq!(RouteSet::parse(&backwards), Err(RouteSetError::TooComplex));
     }
 
     #[test]

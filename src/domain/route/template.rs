@@ -343,6 +343,12 @@ mod tests {
 
     #[test]
     fn a_template_needs_all_its_values_and_stays_within_the_limits() {
+        let segments = "{a}/".repeat(32) + "b";
+        assert_eq!(
+            RouteTemplate::parse(&segments),
+            Err(RoutePatternError::TooManySegments)
+        );
+
         let template = RouteTemplate::parse("{a}/{b}/{c}").unwrap();
         let long = "v".repeat(PLACEHOLDER_VALUE_CHARS_MAX);
 

@@ -6,8 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use super::keyring::{KeyRecord, SigningKeyState};
 use super::verify::{Audiences, Expected, KeySource, Leeway, SESSION_TYP};
 use super::{Algorithm, Claims, PrivateKey, PublicKey};
+use crate::domain::environment::Environment;
 use crate::domain::id::{AccountId, KeyId, SessionId};
 use crate::domain::time::Timestamp;
 
@@ -88,4 +90,27 @@ pub(super) fn forge(header: &str, payload: &[u8], key: &PrivateKey) -> String {
 /// The header that belongs to `key`.
 pub(super) fn header(key: &PrivateKey) -> Value {
     json!({"alg": key.alg().as_str(), "typ": SESSION_TYP, "kid": key.public().kid()})
+}
+
+/// A key that has been in its state for `secs`, and was published a day before that.
+pub(super) fn record(kid: &str, state: SigningKeyState, secs: i64) -> KeyRecord {
+    use SigningKeyState::{Active, Next, Retired, Revoked};
+    let since = NOW.plus_secs(-secs);
+    let before = since.plus_secs(-86_400);
+    let published_at = if state == Next { since } else { before };
+    KeyRecord {
+        kid: kid.to_owned(),
+        alg: Algorithm::Es256,
+        env: Environment::Live,
+        state,
+        created_at: published_at,
+        published_at,
+        activated_at: match state {
+            Next => None,
+            Active => Some(since),
+            Retired | Revoked => Some(before),
+        },
+        retired_at: (state == Retired).then_some(since),
+        revoked_at: (state == Revoked).then_some(since),
+    }
 }

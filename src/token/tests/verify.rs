@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -350,4 +351,26 @@ fn errors_are_named_and_silent_about_the_token() {
     payload["secret-name"] = json!("secret-value");
     let error = verify(&sign_value(&payload)).unwrap_err();
     assert!(!format!("{error:?} {error}").contains("secret"));
+}
+
+proptest! {
+    /// Any text gets an answer, and both functions give the same.
+    #[test]
+    fn any_text_is_answered(token in "\\PC{0,200}|[A-Za-z0-9_.=-]{0,200}|(eyJ[A-Za-z0-9_-]{0,80}[.]){2}[A-Za-z0-9_-]{0,90}") {
+        prop_assert!(verify(&token).is_err());
+    }
+
+    /// Any payload that we signed gets an answer, and is accepted only as it was written.
+    #[test]
+    fn any_signed_payload_is_answered(at in 0_usize..400, with in any::<u8>()) {
+        let key = key(Algorithm::EdDsa);
+        let mut payload = claims().to_json().unwrap();
+        let at = at % payload.len();
+        payload[at] = with;
+        let token = sign_compact(SESSION_TYP, &payload, key).unwrap();
+
+        if let Ok(read) = verify(&token) {
+            prop_assert_eq!(read.to_json().unwrap(), payload);
+        }
+    }
 }

@@ -1,0 +1,110 @@
+//! What is done by the clock: polling the change log, writing batches, rotating signing keys,
+//! dropping what is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::App;
+use super::error::Error;
+use super::pulse::POLL_MS;
+use crate::domain::limits;
+use crate::domain::liveness::Position;
+use crate::store::{change_log, idempotency, secrets, sessions};
+
+/// How often batches of last uses and refusals are written, in seconds. A minute is promised.
+const BATCH_SECS: u64 = 5;
+/// How often signing keys are looked after, and old rows dropped, in seconds.
+const UPKEEP_SECS: u64 = 30;
+/// Rows that are dropped in one transaction, so that nobody waits long.
+const PRUNE_ROWS: u32 = 1000;
+/// How long secrets are kept after their overlap, in seconds, so that people see when the old one
+/// was used last.
+const OLD_SECRET_SECS: i64 = 30 * 86_400;
+/// How long sessions stay in the ledger after they ended, in seconds (90 days).
+const OLD_SESSION_SECS: i64 = 90 * 86_400;
+
+impl App {
+    /// Reads what is new in the change log, and what depends on it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn poll(&self) -> Result<(), Error> {
+        let mut read = self.store.read().await?;
+        if self.pulse.refresh(read.conn()).await? {
+            drop(read);
+            self.reload_signing_keys().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what waits to be written.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn write_batches(&self) -> Result<(), Error> {
+        self.write_refusals().await?;
+        self.write_last_used().await
+    }
+
+    /// Drops what is over.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn prune(&self) -> Result<(), Error> {
+        let now = self.now();
+        let mut tx = self.store.write().await?;
+        let entries_before = now.plus_secs(-limits::LOG_ENTRY_SECS);
+        change_log::prune(tx.conn(), entries_before).await?;
+        idempotency::prune(tx.conn(), None, now).await?;
+        secrets::prune(tx.conn(), now.plus_secs(-OLD_SECRET_SECS)).await?;
+        sessions::prune(tx.conn(), now.plus_secs(-OLD_SESSION_SECS), PRUNE_ROWS).await?;
+        tx.commit().await?;
+        self.pulse
+            .forget(Position::new(entries_before.millis().saturating_mul(1000)));
+        Ok(())
+    }
+}
+
+/// Does it all for as long as the app lives. The tasks end when they are dropped.
+pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
+    let mut tasks = tokio::task::JoinSet::new();
+    let poller = Arc::clone(app);
+    tasks.spawn(async move {
+        let mut tick = ticker(Duration::from_millis(POLL_MS));
+        loop {
+            tick.tick().await;
+            log_failure("poll the change log", poller.poll().await);
+        }
+    });
+    let writer = Arc::clone(app);
+    tasks.spawn(async move {
+        let mut tick = ticker(Duration::from_secs(BATCH_SECS));
+        loop {
+            tick.tick().await;
+            log_failure("write batches", writer.write_batches().await);
+        }
+    });
+    let keeper = Arc::clone(app);
+    tasks.spawn(async move {
+        let mut tick = ticker(Duration::from_secs(UPKEEP_SECS));
+        loop {
+            tick.tick().await;
+            log_failure("look after signing keys", keeper.keep_signing_keys().await);
+            log_failure("drop what is over", keeper.prune().await);
+        }
+    });
+    tasks
+}
+
+fn ticker(period: Duration) -> tokio::time::Interval {
+    let mut tick = tokio::time::interval(period);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick
+}
+
+fn log_failure(task: &'static str, result: Result<(), Error>) {
+    if let Err(error) = result {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(task, error, "a background task failed");
+    }
+}

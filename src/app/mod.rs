@@ -1,0 +1,134 @@
+//! Use cases: they own the transaction, and call the rules, the store and the signer.
+
+pub mod accounts;
+pub mod api_keys;
+pub mod audit;
+pub mod authorise;
+pub mod change;
+pub mod error;
+pub mod idempotency;
+pub mod keyring;
+pub mod lately;
+pub mod limiter;
+pub mod maintenance;
+pub mod pulse;
+pub mod sessions;
+pub mod start;
+pub mod verify;
+pub mod who;
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::domain::api_key::ApiKey;
+use crate::domain::environment::Environment;
+use crate::domain::grant::Audiences;
+use crate::domain::id::AccountId;
+use crate::domain::permission::{Permission, Vocabulary};
+use crate::domain::profile::SessionProfile;
+use crate::domain::rate::RateLimit;
+use crate::domain::route::{RequestPath, RoutePattern};
+use crate::domain::template::Template;
+use crate::domain::time::Timestamp;
+use crate::entropy::Entropy;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::token::RotationPolicy;
+use crate::token::master::MasterKey;
+
+pub use error::Error;
+
+/// The settings that use cases ask.
+#[derive(Debug)]
+pub struct Policy {
+    /// The issuer of the live environment.
+    pub issuer: String,
+    /// The audiences of sessions.
+    pub audiences: Audiences,
+    /// The permission scopes that exist.
+    pub vocabulary: Vocabulary,
+    /// What minting on a resource means.
+    pub profiles: Vec<SessionProfile>,
+    /// Templates of keys.
+    pub templates: Vec<Template>,
+    /// The permission that a route has; the first match wins, and a route without one is refused to
+    /// credentials whose permissions are narrowed.
+    pub permission_routes: Vec<(RoutePattern, Permission)>,
+    /// When signing keys are rotated, and with which algorithm new ones sign.
+    pub rotation: RotationPolicy,
+    /// For how long verifiers may keep the key set, in seconds.
+    pub jwks_max_age_secs: u32,
+    /// Failed authentications per client address.
+    pub failure_limit: RateLimit,
+}
+
+impl Policy {
+    /// hallpass's own audience; the default audience is never this one.
+    pub fn manage_audience(&self) -> String {
+        format!("{}/manage", self.issuer)
+    }
+
+    /// The permission that a route has.
+    pub fn permission_of(&self, method: &str, path: &RequestPath) -> Option<&Permission> {
+        let rule = self
+            .permission_routes
+            .iter()
+            .find(|(route, _)| route.matches(method, path));
+        rule.map(|(_, permission)| permission)
+    }
+}
+
+/// All that a use case needs, shared by every request.
+#[derive(Debug)]
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// The settings.
+    pub policy: Policy,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The operator account.
+    pub operator: AccountId,
+    pub(crate) master: MasterKey,
+    pub(crate) pulse: pulse::Pulse,
+    pub(crate) signing: keyring::Signing,
+    pub(crate) limiter: limiter::Limiter,
+    pub(crate) lately: lately::Lately,
+}
+
+impl App {
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The issuer of an environment.
+    pub fn issuer(&self, environment: Environment) -> String {
+        environment.issuer(&self.policy.issuer)
+    }
+
+    /// Whether tokens can be minted at this moment.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when no signing key may sign.
+    pub fn check_ready(&self) -> Result<(), Error> {
+        let ring = self.signing.ring();
+        let signs = Environment::ALL
+            .iter()
+            .all(|env| ring.active(*env, self.now()).is_some());
+        if signs {
+            Ok(())
+        } else {
+            Err(Error::Unavailable("no signing key may sign".into()))
+        }
+    }
+
+    /// Whether a key may do what only an operator may: it was made so, in the operator account.
+    pub(crate) fn is_operator(&self, key: &ApiKey) -> bool {
+        key.operator && key.account == self.operator
+    }
+}

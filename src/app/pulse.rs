@@ -1,0 +1,191 @@
+//! What this node knows of the change log, and how old that is (DESIGN.md §9).
+//!
+//! Polling the log is the truth. Knowledge is a lease that begins before the poll is sent; when it
+//! is older than the bound, the log is read before anything is decided, and when it cannot be read,
+//! nothing is.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::error::{BadCredential, Error};
+use crate::clock::Clock;
+use crate::domain::liveness::{EndedTags, Position, Rev, Tag, Tags};
+use crate::store::{Conn, Store, change_log};
+
+/// How old knowledge of the log may be, in milliseconds.
+pub const LEASE_MS: i64 = 1000;
+/// How often the log is polled, in milliseconds.
+pub const POLL_MS: u64 = 200;
+
+/// The log went backwards: a database was put back without a new log id. Nothing is decided until
+/// that is mended.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error(
+    "the change log fell back behind a position that this node has seen; was an old backup put back? run `hallpass restore`"
+)]
+pub struct LogFellBack;
+
+#[derive(Debug)]
+struct Known {
+    ended: EndedTags,
+    asked_at_ms: i64,
+    fell_back: bool,
+}
+
+/// What this node knows of the change log.
+#[derive(Debug)]
+pub struct Pulse {
+    known: RwLock<Known>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Pulse {
+    /// Reads the whole log.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn open(store: &Store, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let asked_at_ms = clock.monotonic_ms();
+        let mut read = store.read().await?;
+        let head = change_log::head(read.conn()).await?;
+        let mut ended = EndedTags::new(head.log, head.position);
+        for (tag, at) in change_log::since(read.conn(), Position::new(0)).await? {
+            ended.end(tag, at);
+        }
+        let known = RwLock::new(Known {
+            ended,
+            asked_at_ms,
+            fell_back: false,
+        });
+        Ok(Self { known, clock })
+    }
+
+    /// Reads what is new in the log. `true` when there was something.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the log cannot be read or has fallen back.
+    pub async fn refresh(&self, mut conn: Conn<'_>) -> Result<bool, Error> {
+        let asked_at_ms = self.clock.monotonic_ms();
+        let head = change_log::head(reborrow(&mut conn)).await?;
+        let before = self.known();
+        let other_log = head.log != before.log;
+        if head == before {
+            self.write(|known| known.renew(asked_at_ms));
+            return Ok(false);
+        }
+        if !other_log && head.position < before.position {
+            self.write(|known| {
+                // Another poll may have seen more than this one; only a real step back counts.
+                known.fell_back |= head.position < known.ended.known().position
+                    && asked_at_ms >= known.asked_at_ms;
+            });
+            return if self.fell_back() {
+                Err(Error::Unavailable(LogFellBack.into()))
+            } else {
+                Ok(false)
+            };
+        }
+        let from = if other_log {
+            Position::new(0)
+        } else {
+            before.position
+        };
+        let entries = change_log::since(conn, from).await?;
+        self.write(|known| {
+            if other_log {
+                known.ended = EndedTags::new(head.log, head.position);
+                known.fell_back = false;
+            }
+            for (tag, at) in &entries {
+                known.ended.end(*tag, *at);
+            }
+            known.ended.confirm(head.position);
+            known.renew(asked_at_ms);
+        });
+        Ok(true)
+    }
+
+    /// Makes sure that the knowledge is younger than the bound.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it is not and the log cannot be read.
+    pub async fn ensure_fresh(&self, store: &Store) -> Result<(), Error> {
+        if self.fell_back() {
+            return Err(Error::Unavailable(LogFellBack.into()));
+        }
+        if self.clock.monotonic_ms() - self.asked_at_ms() <= LEASE_MS {
+            return Ok(());
+        }
+        let mut read = store.read().await?;
+        self.refresh(read.conn()).await.map(|_| ())
+    }
+
+    /// Takes in what this node itself has just committed, so that it is in force when the call
+    /// returns. The position is confirmed by the next poll, which sees what others did before it.
+    pub fn ended_here(&self, tags: &[Tag], at: Position) {
+        self.write(|known| {
+            for tag in tags {
+                known.ended.end(*tag, at);
+            }
+        });
+    }
+
+    /// The one question for tokens. The knowledge must be fresh.
+    ///
+    /// # Errors
+    /// [`BadCredential::TokenEnded`].
+    pub fn check(&self, tags: &Tags, rev: Rev) -> Result<(), BadCredential> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known
+            .ended
+            .check(tags, rev)
+            .map_err(|_| BadCredential::TokenEnded)
+    }
+
+    /// The log, and up to where it is known.
+    pub fn known(&self) -> Rev {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .ended
+            .known()
+    }
+
+    /// Forgets entries up to a position: every token that was minted before them has expired.
+    pub fn forget(&self, up_to: Position) {
+        self.write(|known| known.ended.forget(up_to));
+    }
+
+    fn asked_at_ms(&self) -> i64 {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .asked_at_ms
+    }
+
+    fn fell_back(&self) -> bool {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fell_back
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Known)) {
+        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Known {
+    fn renew(&mut self, asked_at_ms: i64) {
+        self.asked_at_ms = self.asked_at_ms.max(asked_at_ms);
+    }
+}
+
+/// A connection again, for another statement.
+pub(crate) fn reborrow<'a>(conn: &'a mut Conn<'_>) -> Conn<'a> {
+    match conn {
+        #[cfg(feature = "sqlite")]
+        Conn::Sqlite(c) => Conn::Sqlite(c),
+        #[cfg(feature = "postgres")]
+        Conn::Postgres(c) => Conn::Postgres(c),
+    }
+}

@@ -1,0 +1,394 @@
+//! From a request to its endpoint: the path is parsed once, and the same parsed path finds the
+//! endpoint and is judged.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, HeaderName,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::response::Response;
+use ipnet::IpNet;
+
+use super::endpoint::{Access, Answer, Call, Endpoint, MINT};
+use super::headers::{self, HeaderError, RawCredential};
+use super::json::read_bytes;
+use super::problem::Problem;
+use super::routes::{ENDPOINTS, OUTSIDE, PROFILE};
+use super::server::PeerAddr;
+use super::sessions;
+use crate::app::App;
+use crate::app::authorise::{Caller, Credential, Facts, Need, Presented, Wish};
+use crate::app::error::{BadCredential, Error, Forbidden};
+use crate::domain::binding::{Dimension, NamedValues};
+use crate::domain::id::{AccountId, RequestId};
+use crate::domain::rate::Turn;
+use crate::domain::route::{Mount, PathError, RequestPath, TrailingSlash};
+use crate::domain::run_as::RunAs;
+
+/// What the edge knows beside the use cases.
+#[derive(Debug)]
+pub struct Edge {
+    /// The use cases.
+    pub app: Arc<App>,
+    /// The proxies whose forwarded addresses count.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// In the extensions of a request of the operator's CLI, which has the database before it. It can
+/// only be put there in this process. The account is the one that it speaks for, by default the
+/// operator's.
+#[derive(Debug, Clone)]
+pub struct LocalOperator(pub Option<AccountId>);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The router of the whole service.
+pub fn router(edge: Edge) -> Router {
+    Router::new().fallback(serve).with_state(Arc::new(edge))
+}
+
+async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Response {
+    let app = &edge.app;
+    let timer = app.metrics.begin_request();
+    let Ok(id) = RequestId::new(app.now(), &*app.entropy) else {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+        return response;
+    };
+    let cross_origin =
+        request.uri().path().starts_with("/v1/") || request.uri().path().starts_with("/api/v1/");
+    let mut template = None;
+    let mut response = match handle(&edge, request, &id, &mut template).await {
+        Ok(response) => response,
+        Err(problem) => {
+            app.metrics.refused(problem.error_code());
+            problem.into_response(&id)
+        }
+    };
+    timer.finish(template, response.status().as_u16());
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    if cross_origin {
+        // Browsers may present a session token. A key has no business there, but no cookie of ours
+        // could be abused either: every credential stands in a header that the page itself sets.
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        let exposed = HeaderValue::from_static("X-Request-Id, Retry-After");
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    response
+}
+
+/// An endpoint that was found, with the values of its placeholders.
+struct Found {
+    handler: fn(Call) -> Answer,
+    access: Access,
+    template: &'static str,
+    params: Vec<String>,
+    named: NamedValues,
+}
+
+async fn handle(
+    edge: &Edge,
+    request: Request,
+    id: &RequestId,
+    template: &mut Option<&'static str>,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let method = parts.method.as_str();
+    let target = parts.uri.path();
+    if let Some(found) = find_outside(&parts.method, target)? {
+        *template = Some(found.template);
+        return run(
+            edge,
+            found,
+            parts,
+            body,
+            RequestPath::from_segments(["outside"])?,
+            id,
+        )
+        .await;
+    }
+    let raw = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    let path = match RequestPath::parse(raw, &Mount::hallpass(), TrailingSlash::Equal) {
+        Ok(path) => path,
+        Err(PathError::OutsideMount) => return Err(Error::NotFound.into()),
+        Err(error) => return Err(error.into()),
+    };
+    if parts.method == Method::OPTIONS {
+        return Ok(preflight());
+    }
+    let found = find(edge, method, &path)?;
+    *template = Some(found.template);
+    run(edge, found, parts, body, path, id).await
+}
+
+async fn run(
+    edge: &Edge,
+    found: Found,
+    parts: axum::http::request::Parts,
+    body: Body,
+    path: RequestPath,
+    id: &RequestId,
+) -> Result<Response, Problem> {
+    let app = Arc::clone(&edge.app);
+    let Found {
+        handler,
+        access,
+        params,
+        named,
+        ..
+    } = found;
+    let headers = &parts.headers;
+    let facts = facts(edge, &parts, path, id, named)?;
+    let local = parts.extensions.get::<LocalOperator>().cloned();
+    let wish = wish(headers)?;
+    let credential = match (access, &local) {
+        (_, Some(LocalOperator(account))) => Credential::Cli(account.clone()),
+        (Access::Public, None) => Credential::None,
+        (Access::Caller(_) | Access::ForChild(_), None) => credential(headers)?,
+    };
+    let (need, wish) = match access {
+        Access::Public => (MINT, None),
+        Access::Caller(need) => (need, wish),
+        Access::ForChild(need) => (need, Some(for_child(wish.as_ref(), &params)?)),
+    };
+    let idempotency_key = headers::idempotency_key(headers)?.map(str::to_owned);
+    let presented = Presented {
+        credential,
+        wish,
+        facts,
+        need,
+    };
+    let caller = match access {
+        Access::Public => None,
+        Access::Caller(_) | Access::ForChild(_) => Some(app.admit(&presented).await?),
+    };
+    let turn = caller.as_ref().and_then(limit_headers);
+    let body = read_bytes(body).await?;
+    let call = Call {
+        app,
+        presented,
+        caller,
+        params,
+        query: parts.uri.query().map(str::to_owned),
+        headers: parts.headers,
+        body,
+        idempotency_key,
+    };
+    let mut response = handler(call).await?;
+    if let Some((limit, remaining, reset)) = turn {
+        let headers = response.headers_mut();
+        headers.insert("ratelimit-limit", limit.into());
+        headers.insert("ratelimit-remaining", remaining.into());
+        headers.insert("ratelimit-reset", reset.into());
+    }
+    Ok(response)
+}
+
+fn limit_headers(caller: &Caller) -> Option<(u32, u32, i64)> {
+    let limit = caller.key()?.key().restrictions.rate_limit?;
+    match caller.turn? {
+        Turn::Go {
+            remaining,
+            reset_ms,
+        } => Some((limit.requests, remaining, (reset_ms + 999) / 1000)),
+        Turn::Wait { .. } => None,
+    }
+}
+
+fn facts(
+    edge: &Edge,
+    parts: &axum::http::request::Parts,
+    path: RequestPath,
+    id: &RequestId,
+    by_path: NamedValues,
+) -> Result<Facts, Problem> {
+    let headers = &parts.headers;
+    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
+    let client = |peer: IpAddr| headers::client_address(peer, headers, &edge.trusted_proxies);
+    let mut named = headers::binding_headers(headers)?;
+    for (dimension, value) in by_path {
+        // What two sources name differently is not authorised.
+        if named
+            .insert(dimension, value.clone())
+            .is_some_and(|by_header| by_header != value)
+        {
+            return Err(Error::from(Forbidden::Binding(dimension)).into());
+        }
+    }
+    Ok(Facts {
+        request: id.clone(),
+        method: parts.method.as_str().to_owned(),
+        path,
+        method_override: headers::method_override(headers),
+        address: peer.and_then(client),
+        agent: headers::user_agent(headers),
+        origin: headers::origin(headers)?.map(str::to_owned),
+        named,
+    })
+}
+
+fn credential(headers: &HeaderMap) -> Result<Credential, Problem> {
+    match headers::credential(headers)? {
+        None => Ok(Credential::None),
+        Some(RawCredential::Bearer(bearer)) => {
+            Ok(Credential::parse(bearer).map_err(Error::Unauthenticated)?)
+        }
+        Some(RawCredential::Basic(_)) => Err(Error::from(BadCredential::Scheme).into()),
+    }
+}
+
+fn wish(headers: &HeaderMap) -> Result<Option<Wish>, HeaderError> {
+    let Some(header) = headers::run_as(headers)? else {
+        return Ok(None);
+    };
+    Ok(Some(Wish {
+        run_as: header.into(),
+        by_header: true,
+    }))
+}
+
+/// The wish in the path. Beside one in a header it is a wish for a grandchild, which nobody has.
+fn for_child(by_header: Option<&Wish>, params: &[String]) -> Result<Wish, Error> {
+    if by_header.is_some() {
+        return Err(Forbidden::Impersonation.into());
+    }
+    let id = params.first().and_then(|id| AccountId::parse(id).ok());
+    Ok(Wish {
+        run_as: RunAs::Id(id),
+        by_header: false,
+    })
+}
+
+fn find_outside(method: &Method, target: &str) -> Result<Option<Found>, Problem> {
+    let mut other_method = None;
+    for line in OUTSIDE.iter().filter(|line| line.path == target) {
+        if is_method(method.as_str(), line) {
+            return Ok(Some(found(line, Vec::new())));
+        }
+        other_method = Some(line.method);
+    }
+    match other_method {
+        Some(allowed) => Err(Problem::Method(allowed)),
+        None => Ok(None),
+    }
+}
+
+fn is_method(method: &str, line: &Endpoint) -> bool {
+    method == line.method || (method == "HEAD" && line.method == "GET")
+}
+
+fn found(line: &Endpoint, params: Vec<String>) -> Found {
+    Found {
+        handler: line.handler,
+        access: line.access,
+        template: line.path,
+        params,
+        named: NamedValues::new(),
+    }
+}
+
+fn find(edge: &Edge, method: &str, path: &RequestPath) -> Result<Found, Problem> {
+    let mut segments: Vec<&str> = path.segments().collect();
+    if let ["partner", "user", ..] = segments.as_slice() {
+        segments.remove(0);
+    }
+    let mut other_method = None;
+    for line in ENDPOINTS {
+        let Some(params) = match_line(line.path, &segments) else {
+            continue;
+        };
+        // GET alone is meant here: a HEAD of an answer that is made for its caller is of no use.
+        if method == line.method {
+            return Ok(found(line, params));
+        }
+        other_method = Some(line.method);
+    }
+    if let Some(allowed) = other_method {
+        return Err(Problem::Method(allowed));
+    }
+    find_profile(edge, method, &segments)
+}
+
+/// `<profile path>/session/create`.
+fn find_profile(edge: &Edge, method: &str, segments: &[&str]) -> Result<Found, Problem> {
+    let Some(resource) = segments.strip_suffix(&["session", "create"]) else {
+        return Err(Error::NotFound.into());
+    };
+    let resource =
+        RequestPath::from_segments(resource.iter().copied()).map_err(|_| Error::NotFound)?;
+    let (_, values) = edge.app.find_profile(&resource).ok_or(Error::NotFound)?;
+    if method != "POST" {
+        return Err(Problem::Method("POST"));
+    }
+    let mut named = BTreeMap::new();
+    for (name, value) in &values {
+        if let Some(dimension) = bound_by(name) {
+            named.insert(dimension, value.as_str().to_owned());
+        }
+    }
+    Ok(Found {
+        handler: |call: Call| -> Answer { Box::pin(sessions::create_on_profile(call)) },
+        access: Access::Caller(Need { ..MINT }),
+        template: PROFILE,
+        params: vec![resource.segments().collect::<Vec<_>>().join("/")],
+        named,
+    })
+}
+
+/// The dimension of which a placeholder in a profile's path names the value.
+fn bound_by(placeholder: &str) -> Option<Dimension> {
+    match placeholder {
+        "widgetId" => Some(Dimension::Integration),
+        name => name.strip_suffix("Id").and_then(Dimension::parse),
+    }
+}
+
+/// The values of the placeholders when the segments are those of the path. A literal wins over a
+/// placeholder because it stands first in the table.
+fn match_line(path: &str, segments: &[&str]) -> Option<Vec<String>> {
+    let mut params = Vec::new();
+    let mut wanted = path.split('/');
+    for segment in segments {
+        let part = wanted.next()?;
+        if part.starts_with('{') {
+            params.push((*segment).to_owned());
+        } else if part != *segment {
+            return None;
+        }
+    }
+    wanted.next().is_none().then_some(params)
+}
+
+fn preflight() -> Response {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("GET, POST"),
+    );
+    // The run-as headers are for backends, so no page may send them.
+    let allowed = HeaderValue::from_static(
+        "Authorization, Content-Type, Accept, X-Requested-With, Idempotency-Key, X-Project-ID, X-Workspace-ID, X-Bot-ID, X-Integration-ID",
+    );
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}

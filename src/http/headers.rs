@@ -1,0 +1,340 @@
+//! What a request says in its headers, read strictly and without asking anybody.
+//!
+//! A header that is repeated, malformed or contradictory is an error and never absent: a proxy in
+//! front, this server and the service behind could each read it in another way. `HeaderMap::get`
+//! answers the first of several and is not used here.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::header::{
+    AUTHORIZATION, AsHeaderName, CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN, USER_AGENT,
+};
+use ipnet::IpNet;
+
+use crate::domain::binding::{self, Dimension, NamedValues};
+use crate::domain::id::AccountId;
+use crate::domain::limits;
+use crate::domain::run_as::RunAs;
+use crate::domain::text::Email;
+
+/// Why the headers of a request are refused. The values are not told, since they may be secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// Two headers `Authorization`: 400.
+    #[error("send one Authorization header, not several")]
+    TwoCredentials,
+    /// Not `Bearer <credential>`: 401.
+    #[error("write the Authorization header as `Bearer <credential>`")]
+    BadCredential,
+    /// More than [`limits::CREDENTIAL_BYTES_MAX`] bytes: 401.
+    #[error("the credential is longer than {max} bytes", max = limits::CREDENTIAL_BYTES_MAX)]
+    LongCredential,
+    /// Several run-as headers, or one several times: 400, as all that follow.
+    #[error("send one run-as header, not several")]
+    TwoRunAs,
+    /// A run-as header that nobody reads.
+    #[error(
+        "a header that begins with X-RunAs is none of X-RunAs-User-ID, X-RunAs-UserId, \
+         X-RunAs-User-Email and X-RunAs-Child-User-Email"
+    )]
+    UnknownRunAs,
+    /// A run-as header that `Connection` names, so that a proxy would have removed it.
+    #[error("the Connection header names a run-as header")]
+    RunAsInConnection,
+    /// A run-as header whose value is empty, too long, or not visible ASCII without commas.
+    #[error(
+        "the value of a run-as header is 1 to {max} visible ASCII characters without commas",
+        max = limits::RUN_AS_BYTES_MAX
+    )]
+    BadRunAs,
+    /// A header that may be there once, several times.
+    #[error("send one {0} header, not several")]
+    Repeated(&'static str),
+    /// A header whose value nobody can read.
+    #[error("the value of the {0} header is not well-formed")]
+    Malformed(&'static str),
+}
+
+/// A credential as it was presented, not yet looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum RawCredential<'h> {
+    /// A key or a JWT, from `Bearer` or `Token`.
+    Bearer(&'h str),
+    /// Base64 of `id:secret` (RFC 7617), for the endpoints below `/oauth2` alone.
+    Basic(&'h str),
+}
+
+impl fmt::Debug for RawCredential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bearer(_) => "Bearer(…)",
+            Self::Basic(_) => "Basic(…)",
+        })
+    }
+}
+
+/// The credential of a request: exactly one header, the scheme in any case.
+///
+/// # Errors
+/// [`HeaderError::TwoCredentials`], [`HeaderError::BadCredential`],
+/// [`HeaderError::LongCredential`].
+pub fn credential(headers: &HeaderMap) -> Result<Option<RawCredential<'_>>, HeaderError> {
+    let value = match values(headers, AUTHORIZATION) {
+        Values::None => return Ok(None),
+        Values::One(value) => value,
+        Values::Several => return Err(HeaderError::TwoCredentials),
+    };
+    let text = value.to_str().map_err(|_| HeaderError::BadCredential)?;
+    let (scheme, rest) = text.split_once(' ').ok_or(HeaderError::BadCredential)?;
+    let credential = rest.trim_start_matches(' ');
+    if credential.len() > limits::CREDENTIAL_BYTES_MAX {
+        return Err(HeaderError::LongCredential);
+    }
+    // A comma would be a second credential, joined by a proxy (RFC 9110 §5.3).
+    if !is_visible_without_comma(credential) {
+        return Err(HeaderError::BadCredential);
+    }
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" | "token" => Ok(Some(RawCredential::Bearer(credential))),
+        "basic" => Ok(Some(RawCredential::Basic(credential))),
+        _ => Err(HeaderError::BadCredential),
+    }
+}
+
+/// The wish to act as another account, as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunAsHeader<'h> {
+    /// From `X-RunAs-User-ID` or `X-RunAs-UserId`.
+    UserId(&'h str),
+    /// From `X-RunAs-User-Email` or `X-RunAs-Child-User-Email`.
+    Email(&'h str),
+}
+
+impl From<RunAsHeader<'_>> for RunAs {
+    /// A text that is no id or address is the wish for an account that does not exist, so that its
+    /// refusal is the one of DESIGN.md §7.
+    fn from(header: RunAsHeader<'_>) -> Self {
+        match header {
+            RunAsHeader::UserId(text) => Self::Id(AccountId::parse(text).ok()),
+            RunAsHeader::Email(text) => Self::Email(Email::parse(text).ok()),
+        }
+    }
+}
+
+const RUN_AS_IDS: [&str; 2] = ["x-runas-user-id", "x-runas-userid"];
+const RUN_AS_EMAILS: [&str; 2] = ["x-runas-user-email", "x-runas-child-user-email"];
+const RUN_AS_PREFIX: &str = "x-runas";
+
+/// The wish to act as another account. A wish that cannot be read is an error and never ignored,
+/// or else the caller would act as itself.
+///
+/// # Errors
+/// [`HeaderError::UnknownRunAs`], [`HeaderError::RunAsInConnection`], [`HeaderError::TwoRunAs`],
+/// [`HeaderError::BadRunAs`].
+pub fn run_as(headers: &HeaderMap) -> Result<Option<RunAsHeader<'_>>, HeaderError> {
+    if connection_names_run_as(headers) {
+        return Err(HeaderError::RunAsInConnection);
+    }
+    let mut found = None;
+    for (name, value) in headers {
+        if !folded(name.as_str().as_bytes()).starts_with(RUN_AS_PREFIX) {
+            continue;
+        }
+        let by_id = RUN_AS_IDS.contains(&name.as_str());
+        if !by_id && !RUN_AS_EMAILS.contains(&name.as_str()) {
+            return Err(HeaderError::UnknownRunAs);
+        }
+        if found.replace((by_id, value)).is_some() {
+            return Err(HeaderError::TwoRunAs);
+        }
+    }
+    let Some((by_id, value)) = found else {
+        return Ok(None);
+    };
+    let text = value.to_str().map_err(|_| HeaderError::BadRunAs)?;
+    if text.len() > limits::RUN_AS_BYTES_MAX || !is_visible_without_comma(text) {
+        return Err(HeaderError::BadRunAs);
+    }
+    Ok(Some(if by_id {
+        RunAsHeader::UserId(text)
+    } else {
+        RunAsHeader::Email(text)
+    }))
+}
+
+/// Whether a proxy that obeys `Connection` (RFC 9110 §7.6.1) would have removed a run-as header.
+fn connection_names_run_as(headers: &HeaderMap) -> bool {
+    headers.get_all(CONNECTION).iter().any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| b", \t;".contains(byte))
+            .any(|token| folded(token).starts_with(RUN_AS_PREFIX))
+    })
+}
+
+/// A header name as the most lenient reader would take it: CGI and its children read `_` as `-`.
+fn folded(name: &[u8]) -> String {
+    name.iter()
+        .map(|byte| match byte {
+            b'_' | b'.' => '-',
+            byte => char::from(byte.to_ascii_lowercase()),
+        })
+        .collect()
+}
+
+/// The header `Origin`, as it was written.
+///
+/// # Errors
+/// [`HeaderError::Repeated`], [`HeaderError::Malformed`].
+pub fn origin(headers: &HeaderMap) -> Result<Option<&str>, HeaderError> {
+    at_most_one(headers, ORIGIN, "Origin")
+}
+
+/// The values of the dimensions that the headers name, such as `X-Project-ID`.
+///
+/// # Errors
+/// [`HeaderError::Repeated`], [`HeaderError::Malformed`].
+pub fn binding_headers(headers: &HeaderMap) -> Result<NamedValues, HeaderError> {
+    let mut named = NamedValues::new();
+    for dimension in Dimension::ALL {
+        let name = dimension.header();
+        let Some(value) = at_most_one(headers, name, name)? else {
+            continue;
+        };
+        if !binding::is_value(value) {
+            return Err(HeaderError::Malformed(name));
+        }
+        named.insert(dimension, value.to_owned());
+    }
+    Ok(named)
+}
+
+/// The header `Idempotency-Key`: 1 to [`limits::IDEMPOTENCY_CHARS_MAX`] visible ASCII characters.
+///
+/// # Errors
+/// [`HeaderError::Repeated`], [`HeaderError::Malformed`].
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, HeaderError> {
+    const NAME: &str = "Idempotency-Key";
+    let Some(key) = at_most_one(headers, HeaderName::from_static("idempotency-key"), NAME)? else {
+        return Ok(None);
+    };
+    let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+    if visible && (1..=limits::IDEMPOTENCY_CHARS_MAX).contains(&key.len()) {
+        Ok(Some(key))
+    } else {
+        Err(HeaderError::Malformed(NAME))
+    }
+}
+
+const METHOD_OVERRIDES: [&str; 4] = [
+    "x-http-method-override",
+    "x-method-override",
+    "x-http-method",
+    // `_method`, folded.
+    "-method",
+];
+
+/// Whether a header asks the service behind to take the request for one of another method.
+pub fn method_override(headers: &HeaderMap) -> bool {
+    headers
+        .keys()
+        .any(|name| METHOD_OVERRIDES.contains(&folded(name.as_str().as_bytes()).as_str()))
+}
+
+/// Proxies between the client and us that are looked at.
+const HOPS_MAX: usize = 32;
+
+/// The address of the client: the peer, unless the peer is a trusted proxy; then the last address
+/// in `X-Forwarded-For` that is not of a trusted proxy. `None` when a trusted proxy wrote something
+/// that is no address: unknown, so that a credential with `cidrs` is refused.
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
+    let mut client = peer.to_canonical();
+    if !is_trusted(client) {
+        return Some(client);
+    }
+    // Each proxy appends the address that it saw, so what a client wrote itself stands left of
+    // what can be believed.
+    let lines = headers.get_all("x-forwarded-for").iter().rev();
+    let mut hops = 0;
+    for line in lines {
+        for hop in line.as_bytes().rsplit(|byte| *byte == b',') {
+            hops += 1;
+            if hops > HOPS_MAX {
+                return None;
+            }
+            client = address(hop)?;
+            if !is_trusted(client) {
+                return Some(client);
+            }
+        }
+    }
+    Some(client)
+}
+
+/// An address, with a port if need be.
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?.trim_matches([' ', '\t']);
+    let address = match text.parse::<IpAddr>() {
+        Ok(address) => address,
+        Err(_) => text.parse::<SocketAddr>().ok()?.ip(),
+    };
+    Some(address.to_canonical())
+}
+
+const USER_AGENT_CHARS_MAX: usize = 200;
+
+/// What the client calls itself, for people: shortened, without control characters. `None` when it
+/// says nothing.
+pub fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get_all(USER_AGENT).iter().next()?;
+    let text: String = String::from_utf8_lossy(value.as_bytes())
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(USER_AGENT_CHARS_MAX)
+        .collect();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+enum Values<'h> {
+    None,
+    One(&'h HeaderValue),
+    Several,
+}
+
+fn values(headers: &HeaderMap, name: impl AsHeaderName) -> Values<'_> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Values::None,
+        (Some(value), None) => Values::One(value),
+        (Some(_), Some(_)) => Values::Several,
+    }
+}
+
+fn at_most_one<'h>(
+    headers: &'h HeaderMap,
+    name: impl AsHeaderName,
+    shown: &'static str,
+) -> Result<Option<&'h str>, HeaderError> {
+    match values(headers, name) {
+        Values::None => Ok(None),
+        Values::One(value) => match value.to_str() {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(HeaderError::Malformed(shown)),
+        },
+        Values::Several => Err(HeaderError::Repeated(shown)),
+    }
+}
+
+fn is_visible_without_comma(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b',')
+}
+
+#[cfg(test)]
+#[path = "tests/headers.rs"]
+mod tests;

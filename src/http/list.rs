@@ -1,0 +1,246 @@
+//! Lists: pages as JSON, or all pages as JSON lines.
+
+use std::future::Future;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::ACCEPT;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::json;
+
+use super::endpoint::{Call, ok, with_type};
+use super::problem::Problem;
+use super::query::parse_query;
+use crate::app::accounts::UserItem;
+use crate::app::api_keys::TokenItem;
+use crate::app::audit::AuditItem;
+use crate::app::error::Error;
+use crate::app::sessions::SessionItem;
+use crate::domain::limits;
+use crate::domain::text::JsonObject;
+use crate::store::{Order, Page};
+
+/// What can be listed: it has an id, which is the cursor.
+pub(super) trait Listed: Serialize + Send + 'static {
+    fn cursor(&self) -> &str;
+    fn meta(&self) -> Option<&JsonObject> {
+        None
+    }
+}
+
+impl Listed for UserItem {
+    fn cursor(&self) -> &str {
+        self.id.as_str()
+    }
+    fn meta(&self) -> Option<&JsonObject> {
+        self.meta.as_ref()
+    }
+}
+
+impl Listed for TokenItem {
+    fn cursor(&self) -> &str {
+        self.id.as_str()
+    }
+    fn meta(&self) -> Option<&JsonObject> {
+        self.meta.as_ref()
+    }
+}
+
+impl Listed for SessionItem {
+    fn cursor(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+impl Listed for AuditItem {
+    fn cursor(&self) -> &str {
+        &self.id
+    }
+}
+
+/// The query of a list.
+#[derive(Debug)]
+pub(super) struct ListQuery {
+    pub(super) page: Page,
+    meta: Vec<(String, String)>,
+    filters: Vec<(String, String)>,
+}
+
+impl ListQuery {
+    /// Reads the query. `names` are the filters that this list has.
+    pub(super) fn parse(call: &Call, names: &[&str]) -> Result<Self, Problem> {
+        let mut page = Page {
+            after: None,
+            order: Order::Desc,
+            take: limits::PAGE_LEN_MAX,
+        };
+        let mut meta = Vec::new();
+        let mut filters = Vec::new();
+        for (name, value) in parse_query(call.query.as_deref())? {
+            match name.as_str() {
+                "cursor" => page.after = Some(value).filter(|cursor| !cursor.is_empty()),
+                "order" => {
+                    page.order = match value.as_str() {
+                        "asc" => Order::Asc,
+                        "desc" => Order::Desc,
+                        _ => return Err(Error::invalid("order", "asc or desc").into()),
+                    };
+                }
+                "take" => {
+                    page.take = value
+                        .parse()
+                        .ok()
+                        .filter(|take| (1..=limits::PAGE_LEN_MAX).contains(take))
+                        .ok_or_else(|| Error::invalid("take", "a whole number from 1 to 100"))?;
+                }
+                name if names.contains(&name) => filters.push((name.to_owned(), value)),
+                name => match name.strip_prefix("meta.") {
+                    Some(key) if !key.is_empty() => meta.push((key.to_owned(), value)),
+                    _ => return Err(Error::invalid(name, "there is no such parameter").into()),
+                },
+            }
+        }
+        Ok(Self {
+            page,
+            meta,
+            filters,
+        })
+    }
+
+    /// The value of a filter.
+    pub(super) fn filter(&self, name: &str) -> Option<&str> {
+        let found = self.filters.iter().find(|(filter, _)| filter == name);
+        found
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+}
+
+fn has_meta(item: &impl Listed, wanted: &[(String, String)]) -> bool {
+    wanted.iter().all(|(key, value)| {
+        let found = item.meta().and_then(|meta| meta.get(key));
+        match found {
+            Some(serde_json::Value::String(text)) => text == value,
+            Some(found) => found.to_string().as_str() == value,
+            None => false,
+        }
+    })
+}
+
+/// How the answer is written.
+enum Form {
+    Json,
+    Lines,
+}
+
+/// The first media range decides; parameters are ignored.
+fn form(call: &Call) -> Result<Form, Problem> {
+    let accept = call
+        .headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    let first = accept
+        .and_then(|accept| accept.split([',', ';']).next())
+        .map_or("", str::trim);
+    match first {
+        "" | "*/*" | "application/*" | "application/json" => Ok(Form::Json),
+        "application/jsonl" => Ok(Form::Lines),
+        _ => Err(Problem::Accept),
+    }
+}
+
+/// Answers with one page, or streams all of them. `fetch` gives the items of a page.
+pub(super) async fn respond<T, F, Fut>(
+    call: &Call,
+    query: ListQuery,
+    fetch: F,
+) -> Result<Response, Problem>
+where
+    T: Listed,
+    F: Fn(Page) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Vec<T>, Error>> + Send + 'static,
+{
+    let ListQuery { page, meta, .. } = query;
+    match form(call)? {
+        Form::Json => {
+            let (items, cursor) = collect(&fetch, page, &meta).await?;
+            ok(&json!({ "items": items, "cursor": cursor }))
+        }
+        Form::Lines => {
+            // The first page is read before the answer begins, so that its errors are answers.
+            let first = fetch(page.clone()).await?;
+            let state = Some((page, first));
+            let lines = futures_util::stream::unfold((state, fetch, meta), next_lines);
+            Ok(with_type("application/jsonl", Body::from_stream(lines)))
+        }
+    }
+}
+
+/// Pages on until the page is full: the filter on `meta` is applied to what was read.
+async fn collect<T, F, Fut>(
+    fetch: &F,
+    mut page: Page,
+    meta: &[(String, String)],
+) -> Result<(Vec<T>, String), Error>
+where
+    T: Listed,
+    F: Fn(Page) -> Fut,
+    Fut: Future<Output = Result<Vec<T>, Error>>,
+{
+    let wanted = usize::try_from(page.take).unwrap_or(usize::MAX);
+    let mut items = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let batch = fetch(page.clone()).await?;
+        let full = batch.len() >= wanted;
+        for item in batch {
+            item.cursor().clone_into(&mut cursor);
+            if has_meta(&item, meta) {
+                items.push(item);
+            }
+            if items.len() >= wanted {
+                return Ok((items, cursor));
+            }
+        }
+        if !full {
+            return Ok((items, cursor));
+        }
+        page.after = Some(cursor.clone());
+    }
+}
+
+type Lines<T, F> = (Option<(Page, Vec<T>)>, F, Vec<(String, String)>);
+
+async fn next_lines<T, F, Fut>(
+    (state, fetch, meta): Lines<T, F>,
+) -> Option<(Result<Bytes, std::convert::Infallible>, Lines<T, F>)>
+where
+    T: Listed,
+    F: Fn(Page) -> Fut,
+    Fut: Future<Output = Result<Vec<T>, Error>>,
+{
+    let (mut page, items) = state?;
+    let last = items.last()?;
+    page.after = Some(last.cursor().to_owned());
+    let full = items.len() >= usize::try_from(page.take).unwrap_or(usize::MAX);
+    let mut lines = String::new();
+    for item in items.iter().filter(|item| has_meta(*item, &meta)) {
+        lines.push_str(&json!({ "type": "item", "data": item }).to_string());
+        lines.push('\n');
+    }
+    let mut state = None;
+    if full {
+        match fetch(page.clone()).await {
+            Ok(next) => state = Some((page, next)),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "a stream broke off");
+                let data =
+                    json!({ "message": "The list broke off.", "code": "SERVICE_UNAVAILABLE" });
+                lines.push_str(&json!({ "type": "error", "data": data }).to_string());
+                lines.push('\n');
+            }
+        }
+    }
+    Some((Ok(Bytes::from(lines)), (state, fetch, meta)))
+}

@@ -1,0 +1,24 @@
+//! The edge: take a request apart, call the use case, render the answer.
+
+mod activity;
+mod audit;
+mod dispatch;
+mod endpoint;
+pub mod headers;
+pub mod json;
+mod json_value;
+mod list;
+mod oauth;
+mod operation;
+mod problem;
+pub mod query;
+mod routes;
+pub mod server;
+mod sessions;
+mod signing_keys;
+mod tokens;
+mod users;
+
+pub use dispatch::{Edge, LocalOperator, router};
+pub use problem::Problem;
+pub use routes::{routes, templates};

@@ -1,0 +1,494 @@
+//! What the service counts, as Prometheus text.
+//!
+//! Labels come from the program alone (enums, `&'static str`, the routes of the router), never from
+//! a request, so that no client can make new time series. No label tells an account, a key or an
+//! address.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+
+use crate::clock::Clock;
+use crate::domain::environment::Environment;
+use crate::domain::session::Origin;
+
+/// The `Content-Type` of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The route of a request that matched none.
+const NO_ROUTE: &str = "none";
+
+/// Upper bounds of the duration of a request, in milliseconds. Minting takes about one, a database
+/// far away tens.
+const BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000, 30_000];
+
+/// All counters of one process.
+#[derive(Debug)]
+pub struct Metrics {
+    clock: Arc<dyn Clock>,
+    routes: BTreeMap<&'static str, RouteSeries>,
+    no_route: RouteSeries,
+    in_flight: AtomicI64,
+    minted: ByEnvironment,
+    renewed: ByEnvironment,
+    exchanged: ByEnvironment,
+    refusals: Counters,
+    authentication_failures: Counters,
+    revocations: Counters,
+}
+
+impl Metrics {
+    /// Counters at zero. `routes` are the templates of the router, such as
+    /// `/v1/token/{tokenId}/fetch`; a request to any other path is counted as `none`.
+    pub fn new(clock: Arc<dyn Clock>, routes: impl IntoIterator<Item = &'static str>) -> Self {
+        Self {
+            clock,
+            routes: routes
+                .into_iter()
+                .map(|route| (route, RouteSeries::default()))
+                .collect(),
+            no_route: RouteSeries::default(),
+            in_flight: AtomicI64::new(0),
+            minted: ByEnvironment::default(),
+            renewed: ByEnvironment::default(),
+            exchanged: ByEnvironment::default(),
+            refusals: Counters::default(),
+            authentication_failures: Counters::default(),
+            revocations: Counters::default(),
+        }
+    }
+
+    /// A request begins. It counts as under way until the value is dropped, and as answered when
+    /// [`RequestTimer::finish`] is called.
+    pub fn begin_request(self: &Arc<Self>) -> RequestTimer {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        RequestTimer {
+            begun_ms: self.clock.monotonic_ms(),
+            metrics: Arc::clone(self),
+        }
+    }
+
+    /// A session was minted, renewed or exchanged.
+    pub fn session_created(&self, origin: Origin, environment: Environment) {
+        self.sessions(origin)
+            .of(environment)
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request was refused with this `error.code`.
+    pub fn refused(&self, code: &'static str) {
+        self.refusals.add(code);
+    }
+
+    /// A credential was not accepted; `reason` is for operators and is not told to the caller.
+    pub fn authentication_failed(&self, reason: &'static str) {
+        self.authentication_failures.add(reason);
+    }
+
+    /// Something was ended: a `key`, a `session`, a `user`, a `signing_key`, …
+    pub fn revoked(&self, what: &'static str) {
+        self.revocations.add(what);
+    }
+
+    /// Everything, in the text format of Prometheus 0.0.4.
+    pub fn render(&self) -> String {
+        let mut page = Page::default();
+        self.render_requests(&mut page);
+        page.family(
+            "hallpass_requests_in_flight",
+            "gauge",
+            "Requests under way.",
+        );
+        page.line(
+            "hallpass_requests_in_flight",
+            &[],
+            self.in_flight.load(Ordering::Relaxed),
+        );
+
+        let sessions = "hallpass_sessions_created_total";
+        page.family(
+            sessions,
+            "counter",
+            "Sessions minted, renewed or exchanged.",
+        );
+        for origin in [Origin::Mint, Origin::Renewal, Origin::Exchange] {
+            for environment in Environment::ALL {
+                page.line(
+                    sessions,
+                    &[
+                        ("origin", origin.as_str()),
+                        ("environment", environment.as_str()),
+                    ],
+                    self.sessions(origin)
+                        .of(environment)
+                        .load(Ordering::Relaxed),
+                );
+            }
+        }
+        self.refusals.render(
+            &mut page,
+            "hallpass_refusals_total",
+            "Refused requests by error code.",
+            "code",
+        );
+        self.authentication_failures.render(
+            &mut page,
+            "hallpass_authentication_failures_total",
+            "Credentials that were not accepted, by reason.",
+            "reason",
+        );
+        self.revocations.render(
+            &mut page,
+            "hallpass_revocations_total",
+            "Things that were ended, by kind.",
+            "kind",
+        );
+        page.0
+    }
+
+    fn render_requests(&self, page: &mut Page) {
+        let requests = "hallpass_http_requests_total";
+        page.family(
+            requests,
+            "counter",
+            "Answered requests by route and status.",
+        );
+        for (route, series) in self.series() {
+            for (class, counter) in CLASSES.iter().zip(&series.by_class) {
+                let count = counter.load(Ordering::Relaxed);
+                if count > 0 {
+                    page.line(requests, &[("route", route), ("status", class)], count);
+                }
+            }
+        }
+
+        page.family(
+            "hallpass_http_request_duration_seconds",
+            "histogram",
+            "Time from the head of a request to its answer.",
+        );
+        for (route, series) in self.series() {
+            series.duration.render(page, route);
+        }
+    }
+
+    fn sessions(&self, origin: Origin) -> &ByEnvironment {
+        match origin {
+            Origin::Mint => &self.minted,
+            Origin::Renewal => &self.renewed,
+            Origin::Exchange => &self.exchanged,
+        }
+    }
+
+    fn series(&self) -> impl Iterator<Item = (&'static str, &RouteSeries)> {
+        let routes = self.routes.iter().map(|(route, series)| (*route, series));
+        routes.chain([(NO_ROUTE, &self.no_route)])
+    }
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub struct RequestTimer {
+    metrics: Arc<Metrics>,
+    begun_ms: i64,
+}
+
+impl RequestTimer {
+    /// The request was answered. `route` is the template that it matched, if any.
+    pub fn finish(self, route: Option<&str>, status: u16) {
+        let series = route
+            .and_then(|route| self.metrics.routes.get(route))
+            .unwrap_or(&self.metrics.no_route);
+        let class = usize::from(status / 100).saturating_sub(1);
+        if let Some(counter) = series.by_class.get(class) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        let elapsed_ms = self.metrics.clock.monotonic_ms() - self.begun_ms;
+        series
+            .duration
+            .observe(u64::try_from(elapsed_ms).unwrap_or(0));
+    }
+}
+
+impl Drop for RequestTimer {
+    fn drop(&mut self) {
+        self.metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Default)]
+struct ByEnvironment {
+    live: AtomicU64,
+    test: AtomicU64,
+}
+
+impl ByEnvironment {
+    fn of(&self, environment: Environment) -> &AtomicU64 {
+        match environment {
+            Environment::Live => &self.live,
+            Environment::Test => &self.test,
+        }
+    }
+}
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+#[derive(Debug, Default)]
+struct RouteSeries {
+    by_class: [AtomicU64; CLASSES.len()],
+    duration: Histogram,
+}
+
+/// Durations. A bucket here counts what fell between its bound and the one before; the text adds
+/// them up.
+#[derive(Debug, Default)]
+struct Histogram {
+    buckets: [AtomicU64; BUCKETS_MS.len()],
+    above: AtomicU64,
+    sum_ms: AtomicU64,
+}
+
+impl Histogram {
+    fn observe(&self, duration_ms: u64) {
+        let mut bounds = BUCKETS_MS.iter().zip(&self.buckets);
+        let bucket = bounds
+            .find(|(bound_ms, _)| duration_ms <= **bound_ms)
+            .map_or(&self.above, |(_, bucket)| bucket);
+        bucket.fetch_add(1, Ordering::Relaxed);
+        self.sum_ms.fetch_add(duration_ms, Ordering::Relaxed);
+    }
+
+    fn render(&self, page: &mut Page, route: &str) {
+        let mut total = 0;
+        let mut lines = Vec::new();
+        for (bound_ms, bucket) in BUCKETS_MS.iter().zip(&self.buckets) {
+            total += bucket.load(Ordering::Relaxed);
+            lines.push((Seconds(*bound_ms).to_string(), total));
+        }
+        total += self.above.load(Ordering::Relaxed);
+        // A route that nobody asks would make the page long for nothing.
+        if total == 0 {
+            return;
+        }
+        lines.push(("+Inf".to_owned(), total));
+        for (bound, count) in lines {
+            page.line(
+                "hallpass_http_request_duration_seconds_bucket",
+                &[("route", route), ("le", &bound)],
+                count,
+            );
+        }
+        page.line(
+            "hallpass_http_request_duration_seconds_sum",
+            &[("route", route)],
+            Seconds(self.sum_ms.load(Ordering::Relaxed)),
+        );
+        page.line(
+            "hallpass_http_request_duration_seconds_count",
+            &[("route", route)],
+            total,
+        );
+    }
+}
+
+/// Milliseconds, printed as seconds.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
+    }
+}
+
+/// One counter for each value of a label that the program knows.
+#[derive(Debug, Default)]
+struct Counters(RwLock<BTreeMap<&'static str, AtomicU64>>);
+
+impl Counters {
+    fn add(&self, value: &'static str) {
+        if let Ok(counters) = self.0.read()
+            && let Some(counter) = counters.get(value)
+        {
+            counter.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        // Nothing panics while it holds the lock, so it is not poisoned.
+        if let Ok(mut counters) = self.0.write() {
+            *counters.entry(value).or_default().get_mut() += 1;
+        }
+    }
+
+    fn render(&self, page: &mut Page, name: &str, help: &str, label: &str) {
+        page.family(name, "counter", help);
+        let Ok(counters) = self.0.read() else {
+            return;
+        };
+        for (value, counter) in counters.iter() {
+            page.line(name, &[(label, value)], counter.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// The text as it grows. Writing to a string cannot fail.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        for part in [
+            "# HELP ",
+            name,
+            " ",
+            help,
+            "\n# TYPE ",
+            name,
+            " ",
+            kind,
+            "\n",
+        ] {
+            self.0.push_str(part);
+        }
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
+        self.0.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            self.0.push(if index == 0 { '{' } else { ',' });
+            self.0.push_str(label);
+            self.0.push_str("=\"");
+            for character in text.chars() {
+                match character {
+                    '\\' => self.0.push_str("\\\\"),
+                    '"' => self.0.push_str("\\\""),
+                    '\n' => self.0.push_str("\\n"),
+                    other => self.0.push(other),
+                }
+            }
+            self.0.push('"');
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        writeln!(self.0, " {value}").unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::time::Timestamp;
+
+    const FETCH: &str = "/v1/token/{tokenId}/fetch";
+
+    fn metrics() -> (Arc<ManualClock>, Arc<Metrics>) {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(0)));
+        let given: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        (clock, Arc::new(Metrics::new(given, [FETCH])))
+    }
+
+    #[track_caller]
+    fn assert_lines(metrics: &Metrics, expected: &[&str]) {
+        let page = metrics.render();
+        for line in expected {
+            assert!(
+                page.lines().any(|other| other == *line),
+                "{line} in\n{page}"
+            );
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_by_route_status_and_duration() {
+        let (clock, metrics) = metrics();
+
+        let fast = metrics.begin_request();
+        clock.advance_ms(5);
+        fast.finish(Some(FETCH), 200);
+        let slow = metrics.begin_request();
+        clock.advance_ms(31_000);
+        slow.finish(Some(FETCH), 503);
+        metrics.begin_request().finish(None, 404);
+        metrics.begin_request().finish(Some("/hunter2"), 404);
+
+        assert_lines(
+            &metrics,
+            &[
+                r#"hallpass_http_requests_total{route="/v1/token/{tokenId}/fetch",status="2xx"} 1"#,
+                r#"hallpass_http_requests_total{route="/v1/token/{tokenId}/fetch",status="5xx"} 1"#,
+                r#"hallpass_http_requests_total{route="none",status="4xx"} 2"#,
+                r#"hallpass_http_request_duration_seconds_bucket{route="/v1/token/{tokenId}/fetch",le="0.002"} 0"#,
+                r#"hallpass_http_request_duration_seconds_bucket{route="/v1/token/{tokenId}/fetch",le="0.005"} 1"#,
+                r#"hallpass_http_request_duration_seconds_bucket{route="/v1/token/{tokenId}/fetch",le="30.000"} 1"#,
+                r#"hallpass_http_request_duration_seconds_bucket{route="/v1/token/{tokenId}/fetch",le="+Inf"} 2"#,
+                r#"hallpass_http_request_duration_seconds_sum{route="/v1/token/{tokenId}/fetch"} 31.005"#,
+                r#"hallpass_http_request_duration_seconds_count{route="/v1/token/{tokenId}/fetch"} 2"#,
+            ],
+        );
+        assert!(!metrics.render().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_request_is_under_way_until_it_is_answered_or_dropped() {
+        let (_, metrics) = metrics();
+
+        let answered = metrics.begin_request();
+        let dropped = metrics.begin_request();
+        assert_lines(&metrics, &["hallpass_requests_in_flight 2"]);
+
+        answered.finish(None, 200);
+        drop(dropped);
+        assert_lines(&metrics, &["hallpass_requests_in_flight 0"]);
+    }
+
+    #[test]
+    fn what_happens_is_counted_by_kind() {
+        let (_, metrics) = metrics();
+
+        metrics.session_created(Origin::Mint, Environment::Live);
+        metrics.session_created(Origin::Mint, Environment::Live);
+        metrics.session_created(Origin::Renewal, Environment::Test);
+        metrics.refused("ROUTE_NOT_ALLOWED");
+        metrics.refused("ROUTE_NOT_ALLOWED");
+        metrics.refused("a\"b\\c\nd");
+        metrics.authentication_failed("unknown");
+        metrics.revoked("key");
+
+        assert_lines(
+            &metrics,
+            &[
+                r#"hallpass_sessions_created_total{origin="mint",environment="live"} 2"#,
+                r#"hallpass_sessions_created_total{origin="mint",environment="test"} 0"#,
+                r#"hallpass_sessions_created_total{origin="renewal",environment="test"} 1"#,
+                r#"hallpass_sessions_created_total{origin="exchange",environment="live"} 0"#,
+                r#"hallpass_refusals_total{code="ROUTE_NOT_ALLOWED"} 2"#,
+                r#"hallpass_refusals_total{code="a\"b\\c\nd"} 1"#,
+                r#"hallpass_authentication_failures_total{reason="unknown"} 1"#,
+                r#"hallpass_revocations_total{kind="key"} 1"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn each_family_is_described_once_and_before_its_lines() {
+        let (_, metrics) = metrics();
+        metrics.begin_request().finish(Some(FETCH), 200);
+        metrics.refused("X");
+
+        let page = metrics.render();
+
+        let mut described = Vec::new();
+        for line in page.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let name = rest.split(' ').next().unwrap();
+                assert!(!described.contains(&name), "{name}");
+                described.push(name);
+            } else if !line.starts_with('#') {
+                let current = described.last().unwrap();
+                assert!(line.starts_with(current), "{line} under {current}");
+            }
+        }
+        assert!(page.ends_with('\n'));
+    }
+}

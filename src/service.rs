@@ -1,0 +1,418 @@
+//! From settings to a running service: what `main.rs` hands to the command line.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use axum::Router;
+use tokio::net::TcpListener;
+use tower::ServiceExt as _;
+use zeroize::Zeroizing;
+
+use crate::app::authorise::{Credential, Facts, Need, Presented, RouteCheck};
+use crate::app::start::{FirstStart, Parts, is_wrong_master_key};
+use crate::app::{App, Policy, keyring, maintenance};
+use crate::cli::signing_key::RewrapArgs;
+use crate::cli::transport::{AsAccount, BoxFuture, LocalClient};
+use crate::cli::{Announce, Service};
+use crate::clock::{Clock, SystemClock};
+use crate::domain::binding::NamedValues;
+use crate::domain::decision::BindingCheck;
+use crate::domain::grant::Audiences;
+use crate::domain::id::{AccountId, RequestId};
+use crate::domain::permission::Permission;
+use crate::domain::profile::{self, SessionProfile};
+use crate::domain::route::{RequestPath, RoutePattern, RouteTemplate};
+use crate::domain::secret::KeyKind;
+use crate::domain::template::{self, Template};
+use crate::entropy::{Entropy, SystemEntropy};
+use crate::http::{Edge, LocalOperator, router, server, templates};
+use crate::logging;
+use crate::metrics::Metrics;
+use crate::settings::{MasterKeySource, Settings, SettingsArgs, TemplateSetting};
+use crate::store::{PoolSize, Store, instance};
+use crate::token::MasterKey;
+
+const DAY_SECS: i64 = 86_400;
+
+/// What the command line starts.
+pub const SERVICE: Service = Service {
+    serve: |args, announce| Box::pin(serve(args, announce)),
+    init: |args, announce| Box::pin(init(args, announce)),
+    open: |args| Box::pin(open_local(args)),
+    rewrap: |args, rewrap_args| Box::pin(rewrap(args, rewrap_args)),
+};
+
+/// The settings that use cases ask, as domain values.
+///
+/// # Errors
+/// What of a profile, a template or a permission rule cannot be read.
+pub fn policy(settings: &Settings) -> anyhow::Result<Policy> {
+    let mut profiles = Vec::new();
+    for setting in &settings.profiles {
+        let wrong = || format!("profile `{}`", setting.path);
+        let template = |text: &String| RouteTemplate::parse(text);
+        profiles.push(SessionProfile {
+            path: RouteTemplate::parse(&setting.path).with_context(wrong)?,
+            duration_secs_default: setting.default_duration_secs,
+            duration_secs_max: setting.max_duration_secs,
+            routes: setting
+                .routes
+                .iter()
+                .map(template)
+                .collect::<Result<_, _>>()
+                .with_context(wrong)?,
+            makes: setting.makes.clone(),
+        });
+    }
+    // A profile of the settings takes the place of a shipped one with the same path.
+    let own: Vec<String> = profiles
+        .iter()
+        .map(|profile| profile.path.to_string())
+        .collect();
+    profiles.extend(
+        profile::shipped()
+            .into_iter()
+            .filter(|shipped| !own.contains(&shipped.path.to_string())),
+    );
+    let mut templates = Vec::new();
+    for setting in &settings.templates {
+        let read = read_template(setting)?;
+        read.check(&settings.permissions)
+            .with_context(|| format!("template `{}`", read.name))?;
+        templates.push(read);
+    }
+    let named: Vec<String> = templates
+        .iter()
+        .map(|template| template.name.clone())
+        .collect();
+    templates.extend(
+        template::shipped()
+            .into_iter()
+            .filter(|shipped| !named.contains(&shipped.name)),
+    );
+    let mut permission_routes = Vec::new();
+    for rule in &settings.permission_routes {
+        let route = RoutePattern::parse(&rule.route)
+            .with_context(|| format!("permission route `{}`", rule.route))?;
+        let permission = Permission::parse(&rule.permission)
+            .ok_or_else(|| anyhow!("`{}` is no permission", rule.permission))?;
+        permission_routes.push((route, permission));
+    }
+    let issuer = settings.issuer.as_str().to_owned();
+    let rotation_secs = i64::from(settings.signing_key_rotation_days) * DAY_SECS;
+    Ok(Policy {
+        audiences: Audiences {
+            default: settings.audience.clone(),
+            all: settings
+                .audiences
+                .iter()
+                .cloned()
+                .chain([settings.audience.clone()])
+                .collect(),
+        },
+        issuer,
+        vocabulary: settings.permissions.clone(),
+        profiles,
+        templates,
+        permission_routes,
+        rotation: keyring::rotation_policy(
+            settings.algorithm,
+            settings.jwks_max_age_secs,
+            (rotation_secs > 0).then_some(rotation_secs),
+        ),
+        jwks_max_age_secs: settings.jwks_max_age_secs,
+        failure_limit: settings.limits.failed_authentications,
+    })
+}
+
+fn read_template(setting: &TemplateSetting) -> anyhow::Result<Template> {
+    let wrong = || format!("template `{}`", setting.name);
+    let title = if setting.title.is_empty() {
+        &setting.name
+    } else {
+        &setting.title
+    };
+    Ok(Template {
+        name: setting.name.clone(),
+        title: title.clone(),
+        description: setting.description.clone(),
+        kind: KeyKind::parse(&setting.kind)
+            .ok_or_else(|| anyhow!("no such kind"))
+            .with_context(wrong)?,
+        placeholders: setting.placeholders.clone(),
+        unrestricted: setting.unrestricted,
+        config: serde_json::from_value(setting.config.clone()).with_context(wrong)?,
+    })
+}
+
+/// Opens the database and all that stands on it.
+///
+/// # Errors
+/// What is in the way, with what to do about it.
+pub async fn open(settings: &Settings) -> anyhow::Result<(Arc<App>, Option<FirstStart>)> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
+    let policy = policy(settings).context("the settings cannot be used")?;
+    let size = PoolSize {
+        max: settings.limits.database_connections_max,
+    };
+    let store = Store::open(settings.database_url.reveal(), size)
+        .await
+        .with_context(|| format!("the database {:?}", settings.database_url))?;
+    let set_up = instance::operator(store.read().await?.conn())
+        .await?
+        .is_some();
+    let master = master_key(&settings.master_key, set_up, &*entropy)?;
+    let metrics = Arc::new(Metrics::new(Arc::clone(&clock), templates()));
+    let parts = Parts {
+        store,
+        clock,
+        entropy,
+        policy,
+        metrics,
+        master,
+    };
+    App::start(parts).await.map_err(|error| {
+        if is_wrong_master_key(&error) {
+            anyhow!(
+                "the master key is not the one that sealed the signing keys in this database; start with the right one (HALLPASS_MASTER_KEY, HALLPASS_MASTER_KEY_FILE, or master.key in the keys folder)"
+            )
+        } else {
+            anyhow!(error).context("the service could not be started")
+        }
+    })
+}
+
+/// The router over an app.
+pub fn edge(app: &Arc<App>, settings: &Settings) -> Router {
+    router(Edge {
+        app: Arc::clone(app),
+        trusted_proxies: settings.trusted_proxies.clone(),
+    })
+}
+
+async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
+    let settings = Settings::of_process(&args)?;
+    logging::init(&settings.log_filter, settings.log_format)?;
+    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}: is another program there? choose one with --listen",
+            settings.listen
+        )
+    })?;
+    let (app, first) = open(&settings).await?;
+    if let Some(first) = first {
+        announce(&first.key).context("the first API key could not be printed")?;
+        welcome(&settings, &listener);
+    }
+    let listen = listener.local_addr()?;
+    tracing::info!(%listen, issuer = settings.issuer.as_str(), "ready");
+    let mut tasks = maintenance::spawn(&app);
+    let limits = server::ServerLimits::from(&settings.limits);
+    let render = Arc::new(server::plain_problem);
+    server::run(listener, edge(&app, &settings), limits, render, shutdown()).await;
+    tasks.shutdown().await;
+    app.write_batches()
+        .await
+        .context("the last batch could not be written")?;
+    app.store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Says on standard error what the first key, on standard output, is good for.
+fn welcome(settings: &Settings, listener: &TcpListener) {
+    let address = listener
+        .local_addr()
+        .map_or_else(|_| settings.listen.to_string(), |at| at.to_string());
+    tracing::info!(
+        try_it = %format!(
+            "curl -s http://{address}/v1/session/create -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' -d '{{\"allowedRoutes\":[\"bot/**\"]}}'"
+        ),
+        lost_it = "hallpass token create --unrestricted --name \"another first key\"",
+        "this is the first start: the API key above is shown this once"
+    );
+}
+
+async fn init(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
+    let settings = Settings::of_process(&args)?;
+    logging::init(&settings.log_filter, settings.log_format)?;
+    let (app, first) = open(&settings).await?;
+    if let Some(first) = first {
+        announce(&first.key).context("the first API key could not be printed")?;
+    } else {
+        tracing::info!("this database was set up before; nothing was changed");
+    }
+    app.store.close().await;
+    Ok(())
+}
+
+async fn open_local(args: SettingsArgs) -> anyhow::Result<LocalClient> {
+    let settings = Settings::of_process(&args)?;
+    let (app, first) = open(&settings).await?;
+    if first.is_some() {
+        bail!(
+            "the database was empty and has just been set up; run `hallpass token create --unrestricted` for a key"
+        );
+    }
+    let router = edge(&app, &settings);
+    Ok(LocalClient::new(Box::new(move |mut request| {
+        let router = router.clone();
+        if let Some(AsAccount(account)) = request.extensions_mut().remove::<AsAccount>() {
+            // A text that is no id of an account is one that does not exist.
+            let account = account.map(|id| AccountId::parse(&id));
+            match account.transpose() {
+                Ok(account) => {
+                    request.extensions_mut().insert(LocalOperator(account));
+                }
+                Err(_) => return Box::pin(async { not_found() }),
+            }
+        }
+        let answer: BoxFuture<'static, _> = Box::pin(async move {
+            router
+                .oneshot(request)
+                .await
+                .unwrap_or_else(|never| match never {})
+        });
+        answer
+    })))
+}
+
+fn not_found() -> axum::response::Response {
+    let body = r#"{"message":"There is no such account.","code":"NOT_FOUND"}"#;
+    let mut response = axum::response::Response::new(axum::body::Body::from(body));
+    *response.status_mut() = axum::http::StatusCode::NOT_FOUND;
+    let json = axum::http::HeaderValue::from_static("application/json");
+    response
+        .headers_mut()
+        .insert(axum::http::header::CONTENT_TYPE, json);
+    response
+}
+
+async fn rewrap(args: SettingsArgs, rewrap: RewrapArgs) -> anyhow::Result<usize> {
+    let settings = Settings::of_process(&args)?;
+    let new = read_master_key(&rewrap.new_master_key_file)?;
+    let (app, _) = open(&settings).await?;
+    let facts = Facts {
+        request: RequestId::new(app.now(), &*app.entropy)?,
+        method: "POST".to_owned(),
+        path: RequestPath::from_segments(["signing-key", "rewrap"])?,
+        method_override: false,
+        address: None,
+        agent: None,
+        origin: None,
+        named: NamedValues::new(),
+    };
+    let need = Need {
+        route: RouteCheck::Exempt,
+        sessions: false,
+        manage: None,
+        operator: true,
+        bindings: BindingCheck::Exempt,
+        run_as_header: false,
+        live: true,
+    };
+    let presented = Presented {
+        credential: Credential::Cli(None),
+        wish: None,
+        facts,
+        need,
+    };
+    let sealed = app.rewrap(&new, &presented).await?;
+    app.store.close().await;
+    Ok(sealed)
+}
+
+/// The master key, from where the settings say. It is made where there is none and the database is
+/// new; in any other case a missing key is an error, since a new one could open nothing.
+fn master_key(
+    source: &MasterKeySource,
+    set_up: bool,
+    entropy: &dyn Entropy,
+) -> anyhow::Result<MasterKey> {
+    match source {
+        MasterKeySource::Given(text) => {
+            MasterKey::parse(text.reveal()).context("HALLPASS_MASTER_KEY")
+        }
+        MasterKeySource::File(path) => read_master_key(path),
+        MasterKeySource::MadeAtFirstStart(path) if set_up || path.exists() => read_master_key(path),
+        MasterKeySource::MadeAtFirstStart(path) => {
+            make_master_key(path, entropy)?;
+            read_master_key(path)
+        }
+    }
+}
+
+fn read_master_key(path: &Path) -> anyhow::Result<MasterKey> {
+    let mut file = File::open(path).with_context(|| {
+        format!(
+            "the master key {} cannot be read; without it no signing key can be opened",
+            path.display()
+        )
+    })?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        bail!(
+            "the master key {0} can be read by others (mode {mode:03o}); run: chmod 600 {0}",
+            path.display()
+        );
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text)
+        .with_context(|| format!("the master key {}", path.display()))?;
+    MasterKey::parse(text.trim()).with_context(|| format!("the master key {}", path.display()))
+}
+
+fn make_master_key(path: &PathBuf, entropy: &dyn Entropy) -> anyhow::Result<()> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder);
+        made.with_context(|| format!("the keys folder {} cannot be made", folder.display()))?;
+    }
+    let key = MasterKey::generate(entropy)?;
+    // Written beside and linked into place, so that two first starts at once agree on one key and
+    // none is ever seen half written.
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)
+        .with_context(|| format!("the master key {} cannot be written", path.display()))?;
+    let written = file
+        .write_all(key.to_base64().as_bytes())
+        .and_then(|()| file.sync_all());
+    let linked = written.and_then(|()| match std::fs::hard_link(&beside, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    });
+    let removed = std::fs::remove_file(&beside);
+    linked.with_context(|| format!("the master key {} cannot be written", path.display()))?;
+    removed.with_context(|| format!("the file {} cannot be removed", beside.display()))
+}
+
+/// Over at SIGINT or SIGTERM.
+async fn shutdown() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        tracing::error!("signals cannot be waited for; stop the program by other means");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

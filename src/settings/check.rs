@@ -1,0 +1,207 @@
+//! Checks of the settings that are more than one text.
+
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+
+use super::Limits;
+use super::error::{Problem, SettingError, Source};
+use super::file::{self, LimitsSetting, PermissionRouteSetting, ProfileSetting, TemplateSetting};
+use super::secret::{MasterKeySource, SecretText};
+use super::source::{Names, Sources};
+use super::value;
+use crate::domain::limits;
+use crate::domain::permission::{Permission, Vocabulary};
+use crate::domain::rate::RateLimit;
+
+pub(super) fn master_key(
+    sources: &Sources<'_>,
+    in_file: Option<String>,
+    keys_dir: &Path,
+) -> Result<MasterKeySource, SettingError> {
+    let given = sources.pick(&Names::MASTER_KEY, None, None)?;
+    let path = sources.pick(&Names::MASTER_KEY_FILE, None, in_file)?;
+    match (given.found, path.found) {
+        (Some(_), Some((_, from @ Source::Environment(_)))) => Err(SettingError::new(
+            path.setting,
+            from,
+            Problem::MasterKeyTwice,
+        )),
+        (Some((text, _)), _) => Ok(MasterKeySource::Given(SecretText::from(text))),
+        (None, Some((text, _))) => Ok(MasterKeySource::File(PathBuf::from(text))),
+        (None, None) => Ok(MasterKeySource::MadeAtFirstStart(
+            keys_dir.join("master.key"),
+        )),
+    }
+}
+
+pub(super) fn all_audiences(
+    sources: &Sources<'_>,
+    default: &str,
+    others: Vec<String>,
+) -> Result<Vec<String>, SettingError> {
+    let mut all = vec![default.to_owned()];
+    for (index, text) in others.into_iter().enumerate() {
+        let audience = value::audience(&text)
+            .map_err(|problem| sources.wrong(file::element("audiences", index, ""), problem))?;
+        if !all.contains(&audience) {
+            all.push(audience);
+        }
+    }
+    Ok(all)
+}
+
+pub(super) fn vocabulary(
+    sources: &Sources<'_>,
+    scopes: Option<Vec<String>>,
+) -> Result<Vocabulary, SettingError> {
+    let Some(scopes) = scopes else {
+        return Ok(Vocabulary::default());
+    };
+    let mut read = Vec::new();
+    for (index, text) in scopes.iter().enumerate() {
+        let scope = Permission::parse(text).ok_or_else(|| {
+            sources.wrong(file::element("permissions", index, ""), Problem::Permission)
+        })?;
+        read.push(scope);
+    }
+    Ok(Vocabulary::new(read))
+}
+
+pub(super) fn networks(
+    sources: &Sources<'_>,
+    texts: &[String],
+) -> Result<Vec<IpNet>, SettingError> {
+    let mut networks = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        let network = value::trusted_network(text).map_err(|problem| {
+            sources.wrong(file::element("trusted_proxies", index, ""), problem)
+        })?;
+        networks.push(network);
+    }
+    // Two halves of the internet are the internet.
+    if IpNet::aggregate(&networks)
+        .iter()
+        .any(|network| network.prefix_len() == 0)
+    {
+        return Err(sources.wrong("trusted_proxies", Problem::EveryAddress));
+    }
+    Ok(networks)
+}
+
+pub(super) fn profiles(
+    sources: &Sources<'_>,
+    profiles: Vec<ProfileSetting>,
+) -> Result<Vec<ProfileSetting>, SettingError> {
+    for (index, profile) in profiles.iter().enumerate() {
+        if let Err((field, problem)) = profile.check() {
+            return Err(sources.wrong(file::element("profiles", index, field), problem));
+        }
+        if profiles
+            .iter()
+            .take(index)
+            .any(|other| other.path == profile.path)
+        {
+            return Err(sources.wrong(file::element("profiles", index, "path"), Problem::Repeated));
+        }
+    }
+    Ok(profiles)
+}
+
+pub(super) fn templates(
+    sources: &Sources<'_>,
+    templates: Vec<TemplateSetting>,
+) -> Result<Vec<TemplateSetting>, SettingError> {
+    for (index, template) in templates.iter().enumerate() {
+        if let Err((field, problem)) = template.check() {
+            return Err(sources.wrong(file::element("templates", index, field), problem));
+        }
+        if templates
+            .iter()
+            .take(index)
+            .any(|other| other.name == template.name)
+        {
+            return Err(sources.wrong(file::element("templates", index, "name"), Problem::Repeated));
+        }
+    }
+    Ok(templates)
+}
+
+pub(super) fn permission_routes(
+    sources: &Sources<'_>,
+    routes: Vec<PermissionRouteSetting>,
+    vocabulary: &Vocabulary,
+) -> Result<Vec<PermissionRouteSetting>, SettingError> {
+    for (index, rule) in routes.iter().enumerate() {
+        let known = Permission::parse(&rule.permission)
+            .is_some_and(|permission| vocabulary.has(&permission));
+        if !known {
+            return Err(sources.wrong(
+                file::element("permission_routes", index, "permission"),
+                Problem::UnknownPermission {
+                    known: vocabulary.names(),
+                },
+            ));
+        }
+        if rule.route.trim().is_empty() {
+            return Err(sources.wrong(
+                file::element("permission_routes", index, "route"),
+                Problem::Empty,
+            ));
+        }
+    }
+    Ok(routes)
+}
+
+pub(super) fn limits(sources: &Sources<'_>, given: &LimitsSetting) -> Result<Limits, SettingError> {
+    let default = Limits::default();
+    let LimitsSetting {
+        connections_max,
+        request_timeout_secs,
+        header_read_timeout_secs,
+        database_connections_max,
+        failed_authentications,
+    } = *given;
+    let requests = failed_authentications.map(|rate| rate.requests);
+    let per_seconds = failed_authentications.map(|rate| rate.per_seconds);
+    Ok(Limits {
+        connections_max: sources.bounded(
+            "limits.connections_max",
+            connections_max,
+            default.connections_max,
+            1_000_000,
+        )?,
+        request_timeout_secs: sources.bounded(
+            "limits.request_timeout_secs",
+            request_timeout_secs,
+            default.request_timeout_secs,
+            600,
+        )?,
+        header_read_timeout_secs: sources.bounded(
+            "limits.header_read_timeout_secs",
+            header_read_timeout_secs,
+            default.header_read_timeout_secs,
+            60,
+        )?,
+        database_connections_max: sources.bounded(
+            "limits.database_connections_max",
+            database_connections_max,
+            default.database_connections_max,
+            1_000,
+        )?,
+        failed_authentications: RateLimit {
+            requests: sources.bounded(
+                "limits.failed_authentications.requests",
+                requests,
+                default.failed_authentications.requests,
+                limits::RATE_REQUESTS_MAX,
+            )?,
+            per_secs: sources.bounded(
+                "limits.failed_authentications.per_seconds",
+                per_seconds,
+                default.failed_authentications.per_secs,
+                limits::RATE_SECS_MAX,
+            )?,
+        },
+    })
+}
