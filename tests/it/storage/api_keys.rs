@@ -207,7 +207,7 @@ async fn a_lineage_ends_at_a_key_without_a_maker_and_is_bounded(db: &TestDatabas
             let wanted: Vec<_> = keys[..makers].iter().rev().cloned().collect();
             assert_eq!(above, wanted, "nearest first");
         } else {
-            assert_broken(lineage, "more makers than there may be");
+            assert_broken(&lineage, "more makers than there may be");
         }
     }
     let below = api_keys::descendants(read.conn(), &keys[0].id)
@@ -247,18 +247,18 @@ async fn a_circle_of_makers_is_corrupt(db: &TestDatabase) {
 
     for key in &keys {
         let lineage = api_keys::lineage(read.conn(), &key.id).await;
-        assert_broken(lineage, "a circle above");
+        assert_broken(&lineage, "a circle above");
         let below = api_keys::descendants(read.conn(), &key.id).await;
-        assert_broken(below, "a circle below");
+        assert_broken(&below, "a circle below");
     }
     raw.execute(&format!(
         "UPDATE api_key SET maker_id = id WHERE id = '{first}'"
     ))
     .await;
     let lineage = api_keys::lineage(read.conn(), &keys[0].id).await;
-    assert_broken(lineage, "a key that made itself");
+    assert_broken(&lineage, "a key that made itself");
     let below = api_keys::descendants(read.conn(), &keys[0].id).await;
-    assert_broken(below, "a key that made itself");
+    assert_broken(&below, "a key that made itself");
 }
 
 async fn granted_keys_of_one_account_end_together(db: &TestDatabase) {
@@ -311,7 +311,7 @@ async fn granted_keys_of_one_account_end_together(db: &TestDatabase) {
     }
 }
 
-fn assert_broken<T: std::fmt::Debug>(result: Result<T, StoreError>, why: &str) {
+fn assert_broken<T: std::fmt::Debug>(result: &Result<T, StoreError>, why: &str) {
     assert!(
         matches!(
             result,

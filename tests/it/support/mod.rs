@@ -2,4 +2,5 @@
 
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod database;
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod statements;
