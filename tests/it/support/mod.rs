@@ -3,3 +3,5 @@
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod database;
 pub(crate) mod statements;
+#[cfg(all(feature = "server", feature = "sqlite", feature = "postgres"))]
+pub(crate) mod town;
