@@ -305,6 +305,47 @@ mod tests {
     }
 
     #[test]
+    fn what_is_forgotten_is_older_than_every_living_token_and_nothing_else_is() {
+        let log = LogId::new(&SeededEntropy::new(9)).unwrap();
+        let mut ended = EndedTags::new(log, Position::new(0));
+        ended.end(tag(1), Position::new(50));
+        ended.end(tag(2), Position::new(51));
+        let alive = |ended: &EndedTags, own| {
+            let mut tags = Tags::new();
+            tags.add(tag(own));
+            let position = Position::new(1);
+            ended.check(&tags, Rev { log, position }).is_ok()
+        };
+
+        ended.forget(Position::new(50));
+
+        assert!(alive(&ended, 1));
+        assert!(!alive(&ended, 2));
+    }
+
+    #[test]
+    fn what_is_known_of_the_log_never_goes_back() {
+        let log = LogId::new(&SeededEntropy::new(9)).unwrap();
+        let mut ended = EndedTags::new(log, Position::new(10));
+
+        ended.confirm(Position::new(20));
+        ended.confirm(Position::new(15));
+
+        assert_eq!(ended.known().position, Position::new(20));
+        let rev = |log, position| Rev {
+            log,
+            position: Position::new(position),
+        };
+        assert_eq!(
+            rev(log, 5).min(rev(log, 3)),
+            Some(rev(log, 3)),
+            "the lower of two"
+        );
+        let other = LogId::new(&SeededEntropy::new(10)).unwrap();
+        assert_eq!(rev(log, 5).min(rev(other, 3)), None);
+    }
+
+    #[test]
     fn the_claims_survive_a_round_trip_and_nothing_else_is_read() {
         let log = LogId::new(&SeededEntropy::new(9)).unwrap();
         let rev = Rev {
