@@ -12,7 +12,9 @@ CREATE TABLE instance (
 CREATE TABLE change_head (
     id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
     log_id BIGINT NOT NULL,
-    position BIGINT NOT NULL
+    position BIGINT NOT NULL,
+    -- The highest position of an entry that was dropped from the log.
+    floor BIGINT NOT NULL
 );
 
 -- What was ended where. Entries go when every token that was minted before them has expired.

@@ -10,7 +10,9 @@ CREATE TABLE instance (
 CREATE TABLE change_head (
     id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     log_id INTEGER NOT NULL,
-    position INTEGER NOT NULL
+    position INTEGER NOT NULL,
+    -- The highest position of an entry that was dropped from the log.
+    floor INTEGER NOT NULL
 ) STRICT;
 
 -- What was ended where. Entries go when every token that was minted before them has expired.

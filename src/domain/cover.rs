@@ -328,3 +328,6 @@ fn cover_impersonation(
         (Some(_), _) => Err(Excess::Impersonation),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,6 +226,17 @@ impl Page {
         }
     }
 
+    /// The rows of this page, none of which is filtered out.
+    pub(crate) fn batch<T>(&self, items: Vec<T>, id: impl Fn(&T) -> &str) -> Batch<T> {
+        let read_up_to = items.last().map(|item| id(item).to_owned());
+        let more = items.len() >= usize::try_from(self.take).unwrap_or(usize::MAX);
+        Batch {
+            items,
+            read_up_to,
+            more,
+        }
+    }
+
     fn limit(&self) -> i64 {
         i64::from(self.take.min(TAKE_MAX))
     }
@@ -234,4 +245,15 @@ impl Page {
 /// Whether no row can hold this text: PostgreSQL stores no NUL.
 fn never_stored(text: Option<&str>) -> bool {
     text.is_some_and(|text| text.contains('\0'))
+}
+
+/// What one page of a list gave.
+#[derive(Debug, Clone)]
+pub struct Batch<T> {
+    /// The items that are wanted.
+    pub items: Vec<T>,
+    /// The id of the last row that was read, wanted or not; `None` when there was none.
+    pub read_up_to: Option<String>,
+    /// Whether there may be more behind it.
+    pub more: bool,
 }

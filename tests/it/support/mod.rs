@@ -4,3 +4,5 @@
 pub(crate) mod database;
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod statements;
+#[cfg(all(feature = "server", feature = "sqlite", feature = "postgres"))]
+pub(crate) mod town;
