@@ -205,11 +205,12 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
         )
     })?;
     let (app, first) = open(&settings).await?;
-    if let Some(first) = first {
-        announce(&first.key).context("the first API key could not be printed")?;
-        welcome(&settings, &listener);
-    }
     let listen = listener.local_addr()?;
+    if let Some(first) = first {
+        announce(&first.key, Some(&format!("http://{listen}")))
+            .context("the first API key could not be printed")?;
+        tracing::info!("this is the first start: the first API key is on standard output");
+    }
     tracing::info!(%listen, issuer = settings.issuer.as_str(), "ready");
     let mut tasks = maintenance::spawn(&app);
     let limits = server::ServerLimits::from(&settings.limits);
@@ -224,26 +225,12 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says on standard error what the first key, on standard output, is good for.
-fn welcome(settings: &Settings, listener: &TcpListener) {
-    let address = listener
-        .local_addr()
-        .map_or_else(|_| settings.listen.to_string(), |at| at.to_string());
-    tracing::info!(
-        try_it = %format!(
-            "curl -s http://{address}/v1/session/create -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' -d '{{\"allowedRoutes\":[\"bot/**\"]}}'"
-        ),
-        lost_it = "hallpass token create --unrestricted --name \"another first key\"",
-        "this is the first start: the API key above is shown this once"
-    );
-}
-
 async fn init(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     let settings = Settings::of_process(&args)?;
     logging::init(&settings.log_filter, settings.log_format)?;
     let (app, first) = open(&settings).await?;
     if let Some(first) = first {
-        announce(&first.key).context("the first API key could not be printed")?;
+        announce(&first.key, None).context("the first API key could not be printed")?;
     } else {
         tracing::info!("this database was set up before; nothing was changed");
     }

@@ -34,14 +34,31 @@ impl Format {
     }
 }
 
-/// Prints the first API key in a line of its own on standard output.
+/// Prints the first API key in a line of its own on standard output. When a server is about to
+/// answer at `url`, lines follow that say how to try the key, and how to get another.
 ///
 /// # Errors
 /// When standard output cannot be written; the key is lost then.
-pub fn announce_first_key(key: &PlainKey) -> io::Result<()> {
+pub fn announce_first_key(key: &PlainKey, url: Option<&str>) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", key.expose())?;
+    out.write_all(first_key_text(key, url).as_bytes())?;
     out.flush()
+}
+
+/// All of it can be pasted into a shell: what is no command is a comment.
+fn first_key_text(key: &PlainKey, url: Option<&str>) -> String {
+    let key = key.expose();
+    let Some(url) = url else {
+        return format!("{key}\n");
+    };
+    format!(
+        "{key}\n\
+         # The first API key. It is shown this once. To mint a session with it:\n\
+         curl -s {url}/v1/session/create -H 'Authorization: Bearer {key}' \
+         -H 'Content-Type: application/json' -d '{{\"allowedRoutes\":[\"bot/**\"]}}'\n\
+         # If it is lost, with the same settings: \
+         hallpass token create --unrestricted --name 'another first key'\n"
+    )
 }
 
 /// Where answers and errors are written.
@@ -352,6 +369,31 @@ mod tests {
             String::from_utf8(out).unwrap(),
             String::from_utf8(err).unwrap(),
         )
+    }
+
+    #[test]
+    fn the_first_key_stands_alone_in_its_line_and_in_a_command_that_can_be_pasted() {
+        use crate::domain::environment::Environment;
+        use crate::domain::secret::KeyKind;
+        use crate::entropy::SeededEntropy;
+
+        let (kind, live) = (KeyKind::Secret, Environment::Live);
+        let key = PlainKey::generate(kind, live, &SeededEntropy::new(1)).unwrap();
+
+        let text = first_key_text(&key, Some("http://127.0.0.1:8080"));
+
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], key.expose());
+        let command = format!(
+            "curl -s http://127.0.0.1:8080/v1/session/create -H 'Authorization: Bearer {}' \
+             -H 'Content-Type: application/json' -d '{{\"allowedRoutes\":[\"bot/**\"]}}'",
+            key.expose()
+        );
+        assert_eq!(lines[2], command);
+        let comments = [lines[1], lines[3]];
+        assert!(comments.iter().all(|line| line.starts_with("# ")), "{text}");
+        assert_eq!(lines.len(), 4);
+        assert_eq!(first_key_text(&key, None), format!("{}\n", key.expose()));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use super::transport::{BoxFuture, LocalClient};
 use crate::domain::secret::PlainKey;
 use crate::settings::SettingsArgs;
 
-/// Shows the first API key, which is made at first start and shown this once.
-pub type Announce = fn(&PlainKey) -> io::Result<()>;
+/// Shows the first API key, which is made at first start and shown this once, and how to try it at
+/// the URL of the server, where one is about to answer.
+pub type Announce = fn(&PlainKey, Option<&str>) -> io::Result<()>;
 
 /// What the command line starts. `main.rs` hands it over, so that nothing below depends on the
 /// command line.
