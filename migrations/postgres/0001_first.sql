@@ -12,7 +12,9 @@ CREATE TABLE instance (
 CREATE TABLE change_head (
     id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
     log_id BIGINT NOT NULL,
-    position BIGINT NOT NULL
+    position BIGINT NOT NULL,
+    -- The highest position of an entry that was dropped from the log.
+    floor BIGINT NOT NULL
 );
 
 -- What was ended where. Entries go when every token that was minted before them has expired.
@@ -27,6 +29,8 @@ CREATE INDEX change_log_age ON change_log (created_at);
 CREATE TABLE account (
     id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     parent_id TEXT COLLATE "C" REFERENCES account (id),
+    -- Roots are the children of ''.
+    parent_key TEXT COLLATE "C" NOT NULL GENERATED ALWAYS AS (COALESCE(parent_id, '')) STORED,
     depth BIGINT NOT NULL,
     name TEXT COLLATE "C",
     email TEXT COLLATE "C",
@@ -47,10 +51,10 @@ CREATE TABLE account (
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX account_email ON account (COALESCE(parent_id, ''), email)
+CREATE UNIQUE INDEX account_email ON account (parent_key, email)
     WHERE email IS NOT NULL AND state <> 'deleted';
-CREATE INDEX account_children ON account (COALESCE(parent_id, ''), id) WHERE state <> 'deleted';
-CREATE INDEX account_external ON account (COALESCE(parent_id, ''), external_id, id)
+CREATE INDEX account_children ON account (parent_key, id) WHERE state <> 'deleted';
+CREATE INDEX account_external ON account (parent_key, external_id, id)
     WHERE external_id IS NOT NULL AND state <> 'deleted';
 
 CREATE TABLE api_key (
@@ -120,7 +124,7 @@ CREATE TABLE session (
     detail TEXT COLLATE "C" NOT NULL
 );
 CREATE INDEX session_account ON session (account_id, id);
-CREATE INDEX session_key ON session (account_id, key_id, id);
+CREATE INDEX session_key ON session (key_id, account_id, id);
 CREATE INDEX session_parent ON session (parent_id, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX session_expiry ON session (expires_at);
 

@@ -10,7 +10,9 @@ CREATE TABLE instance (
 CREATE TABLE change_head (
     id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     log_id INTEGER NOT NULL,
-    position INTEGER NOT NULL
+    position INTEGER NOT NULL,
+    -- The highest position of an entry that was dropped from the log.
+    floor INTEGER NOT NULL
 ) STRICT;
 
 -- What was ended where. Entries go when every token that was minted before them has expired.
@@ -25,6 +27,8 @@ CREATE INDEX change_log_age ON change_log (created_at);
 CREATE TABLE account (
     id TEXT NOT NULL PRIMARY KEY,
     parent_id TEXT REFERENCES account (id),
+    -- Roots are the children of ''.
+    parent_key TEXT NOT NULL GENERATED ALWAYS AS (COALESCE(parent_id, '')) STORED,
     depth INTEGER NOT NULL,
     name TEXT,
     email TEXT,
@@ -45,10 +49,10 @@ CREATE TABLE account (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX account_email ON account (COALESCE(parent_id, ''), email)
+CREATE UNIQUE INDEX account_email ON account (parent_key, email)
     WHERE email IS NOT NULL AND state <> 'deleted';
-CREATE INDEX account_children ON account (COALESCE(parent_id, ''), id) WHERE state <> 'deleted';
-CREATE INDEX account_external ON account (COALESCE(parent_id, ''), external_id, id)
+CREATE INDEX account_children ON account (parent_key, id) WHERE state <> 'deleted';
+CREATE INDEX account_external ON account (parent_key, external_id, id)
     WHERE external_id IS NOT NULL AND state <> 'deleted';
 
 CREATE TABLE api_key (
@@ -118,7 +122,7 @@ CREATE TABLE session (
     detail TEXT NOT NULL
 ) STRICT;
 CREATE INDEX session_account ON session (account_id, id);
-CREATE INDEX session_key ON session (account_id, key_id, id);
+CREATE INDEX session_key ON session (key_id, account_id, id);
 CREATE INDEX session_parent ON session (parent_id, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX session_expiry ON session (expires_at);
 

@@ -16,7 +16,7 @@ use crate::domain::liveness::Tag;
 use crate::domain::text::{self, Email, JsonObject};
 use crate::domain::time::Timestamp;
 use crate::store::accounts::Filter;
-use crate::store::{Page, StoreError, accounts};
+use crate::store::{Batch, Page, StoreError, accounts};
 
 /// An account as the API shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -347,10 +347,14 @@ impl App {
         caller: &Caller,
         filter: &Filter,
         page: &Page,
-    ) -> Result<Vec<UserItem>, Error> {
+    ) -> Result<Batch<UserItem>, Error> {
         let mut read = self.store.read().await?;
         let children = accounts::list(read.conn(), Some(caller.account()), filter, page).await?;
-        Ok(children.iter().map(UserItem::from).collect())
+        Ok(
+            page.batch(children.iter().map(UserItem::from).collect(), |item| {
+                item.id.as_str()
+            }),
+        )
     }
 
     /// A child of the caller's account.

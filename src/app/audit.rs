@@ -12,7 +12,7 @@ use crate::domain::audit::{Action, Entry};
 use crate::domain::id::{AccountId, KeyId, RequestId, SUFFIX_LEN, SessionId};
 use crate::domain::session::{Origin, Session};
 use crate::domain::time::Timestamp;
-use crate::store::{Order, Page, audit, sessions};
+use crate::store::{Batch, Order, Page, audit, sessions};
 
 /// An entry of the ledger as the API shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -117,52 +117,35 @@ impl App {
         caller: &Caller,
         filter: &Filter,
         page: &Page,
-    ) -> Result<Vec<AuditItem>, Error> {
+    ) -> Result<Batch<AuditItem>, Error> {
         let mut read = self.store.read().await?;
-        let after = page.after.as_deref().map(suffix);
-        let mut items = Vec::new();
-        let mut cursor = after.map(str::to_owned);
+        let account = caller.account();
+        let cursor = page.after.as_deref().map(|after| suffix(after).to_owned());
         let wanted = usize::try_from(page.take).unwrap_or(usize::MAX);
-        // Filters are applied after the merge, so a page may need several reads; each read moves
-        // the cursor on.
-        while items.len() < wanted {
-            let entries = audit::list(
-                read.conn(),
-                caller.account(),
-                &at("aud_", cursor.as_ref(), page),
-            )
-            .await?;
-            let minted = sessions::ledger(
-                read.conn(),
-                caller.account(),
-                &at("ses_", cursor.as_ref(), page),
-            )
-            .await?;
-            let mut batch: Vec<AuditItem> = entries
-                .into_iter()
-                .map(AuditItem::from)
-                .chain(minted.into_iter().map(AuditItem::from))
-                .collect();
-            batch.sort_by(|a, b| match page.order {
-                Order::Asc => suffix(&a.id).cmp(suffix(&b.id)),
-                Order::Desc => suffix(&b.id).cmp(suffix(&a.id)),
-            });
-            batch.truncate(wanted);
-            let Some(last) = batch.last() else { break };
-            cursor = Some(suffix(&last.id).to_owned());
-            let kept = |item: &AuditItem| {
-                filter
-                    .account
-                    .as_ref()
-                    .is_none_or(|account| item.user_id == *account)
-                    && filter
-                        .action
-                        .is_none_or(|action| item.action == action.as_str())
-            };
-            items.extend(batch.into_iter().filter(kept));
-        }
+        let entries = audit::list(read.conn(), account, &at("aud_", cursor.as_ref(), page)).await?;
+        let minted =
+            sessions::ledger(read.conn(), account, &at("ses_", cursor.as_ref(), page)).await?;
+        let mut items: Vec<AuditItem> = entries
+            .into_iter()
+            .map(AuditItem::from)
+            .chain(minted.into_iter().map(AuditItem::from))
+            .collect();
+        items.sort_by(|a, b| match page.order {
+            Order::Asc => suffix(&a.id).cmp(suffix(&b.id)),
+            Order::Desc => suffix(&b.id).cmp(suffix(&a.id)),
+        });
         items.truncate(wanted);
-        Ok(items)
+        let mut batch = page.batch(items, |item| &item.id);
+        batch.items.retain(|item| {
+            filter
+                .account
+                .as_ref()
+                .is_none_or(|account| item.user_id == *account)
+                && filter
+                    .action
+                    .is_none_or(|action| item.action == action.as_str())
+        });
+        Ok(batch)
     }
 }
 

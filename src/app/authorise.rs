@@ -98,6 +98,16 @@ pub enum RouteCheck {
     Keys,
 }
 
+impl RouteCheck {
+    fn is_exempt(self, who: &Who) -> bool {
+        match self {
+            Self::Always => false,
+            Self::Exempt => true,
+            Self::Keys => matches!(who, Who::Session(_)),
+        }
+    }
+}
+
 /// What an endpoint asks of its caller. `http/routes.rs` has one for each endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
@@ -365,7 +375,7 @@ impl App {
             wish, facts, need, ..
         } = presented;
         let Identified { who, rev } = identified;
-        let (subject, effective, acting) = match &who {
+        let own = match &who {
             Who::Session(session) => {
                 if wish.is_some() {
                     return Err(Forbidden::Impersonation.into());
@@ -373,28 +383,73 @@ impl App {
                 if !need.sessions {
                     return Err(self.refuse_session(session));
                 }
+                session.effective()
+            }
+            Who::Key(chain) => {
+                let mut own = chain.key().effective();
+                own.operator = own.operator && self.is_operator(chain.key());
+                own
+            }
+            Who::Cli(_) => everything(),
+        };
+
+        // All that does not depend on whom the caller wants to act as is judged before anybody is
+        // looked up, so that a refusal tells nothing about an account, and a wish takes a turn.
+        let mut turn = None;
+        let permit = self.decide(presented, &who, &own, now, first.then_some(&mut turn))?;
+        if wish.as_ref().is_some_and(|wish| wish.by_header) && !need.run_as_header {
+            return Err(Forbidden::RunAsHere.into());
+        }
+        if need.operator && !own.operator {
+            return Err(Forbidden::Operator.into());
+        }
+        if need.live && own.environment == Environment::Test {
+            return Err(Forbidden::TestKey.into());
+        }
+
+        let (subject, effective, acting) = match (&who, wish) {
+            (Who::Session(session), _) => {
                 let subject = accounts::chain(conn, &session.claims.sub)
                     .await?
                     .ok_or(BadCredential::TokenEnded)?;
-                (subject, session.effective(), false)
+                (subject, own, false)
             }
-            Who::Key(chain) => {
-                let mut effective = chain.key().effective();
-                effective.operator = self.is_operator(chain.key());
-                self.act(conn, chain.accounts(), effective, wish.as_ref())
-                    .await?
+            (Who::Key(chain), None) => (chain.accounts().clone(), own, false),
+            (Who::Cli(accounts), None) => (AccountChain::clone(accounts), own, false),
+            (Who::Key(chain), Some(wish)) => {
+                let Acting { child, effective } = self
+                    .act(conn, chain.accounts(), &own, wish, facts, need)
+                    .await?;
+                (child, effective, true)
             }
-            Who::Cli(accounts) => {
-                self.act(conn, accounts, everything(), wish.as_ref())
-                    .await?
+            (Who::Cli(accounts), Some(wish)) => {
+                let Acting { child, effective } =
+                    self.act(conn, accounts, &own, wish, facts, need).await?;
+                (child, effective, true)
             }
         };
+        Ok(Caller {
+            who,
+            subject,
+            acting,
+            effective,
+            permit,
+            rev,
+            turn,
+        })
+    }
 
-        let exempt = match need.route {
-            RouteCheck::Always => false,
-            RouteCheck::Exempt => true,
-            RouteCheck::Keys => matches!(who, Who::Session(_)),
-        };
+    /// Asks the decision whether a credential may make this request as itself.
+    fn decide(
+        &self,
+        presented: &Presented,
+        who: &Who,
+        own: &Effective,
+        now: Timestamp,
+        mut turn: Option<&mut Option<Turn>>,
+    ) -> Result<Permit, Error> {
+        let Presented { facts, need, .. } = presented;
+        let exempt = need.route.is_exempt(who);
         let asked = Asked {
             method: &facts.method,
             path: (!exempt).then_some(&facts.path),
@@ -410,53 +465,39 @@ impl App {
                 need.bindings
             },
         };
-        let mut turn = None;
-        let mut rate = || match &who {
-            Who::Key(chain) if first => {
-                turn = self.limiter.take_key(chain, self.clock.monotonic_ms());
+        let mut rate = || match (who, &mut turn) {
+            (Who::Key(chain), Some(turn)) => {
+                **turn = self.limiter.take_key(chain, self.clock.monotonic_ms());
                 turn.unwrap_or(FREE)
             }
-            Who::Key(_) | Who::Session(_) | Who::Cli(_) => FREE,
+            (Who::Key(_) | Who::Session(_) | Who::Cli(_), _) => FREE,
         };
-        let permit =
-            decide(&effective, &asked, now, &mut rate).map_err(|deny| Self::denied(&who, deny))?;
-
-        // Where and when are judged before what, so that a stranger's wish is answered as late as
-        // any other.
-        if wish.as_ref().is_some_and(|wish| wish.by_header) && !need.run_as_header {
-            return Err(Forbidden::RunAsHere.into());
-        }
-        if need.operator && !effective.operator {
-            return Err(Forbidden::Operator.into());
-        }
-        if need.live && effective.environment == Environment::Test {
-            return Err(Forbidden::TestKey.into());
-        }
-        Ok(Caller {
-            who,
-            subject,
-            acting,
-            effective,
-            permit,
-            rev,
-            turn,
-        })
+        decide(own, &asked, now, &mut rate).map_err(|deny| Self::denied(who, deny))
     }
 
+    /// Acts as a child: the request must lie in the routes of the key's impersonation, too.
     async fn act(
         &self,
         conn: Conn<'_>,
         own: &AccountChain,
-        effective: Effective,
-        wish: Option<&Wish>,
-    ) -> Result<(AccountChain, Effective, bool), Error> {
-        let Some(wish) = wish else {
-            return Ok((own.clone(), effective, false));
-        };
+        effective: &Effective,
+        wish: &Wish,
+        facts: &Facts,
+        need: &Need,
+    ) -> Result<Acting, Error> {
         let target = self.find_target(conn, own, &wish.run_as).await?;
-        let Acting { child, effective } =
-            act_as(&effective, own, target).map_err(|_| Forbidden::Impersonation)?;
-        Ok((child, effective, true))
+        let acting = act_as(effective, own, target).map_err(|_| Forbidden::Impersonation)?;
+        let exempt = need.route == RouteCheck::Exempt;
+        if !exempt
+            && acting
+                .effective
+                .call
+                .allow(&facts.method, &facts.path)
+                .is_none()
+        {
+            return Err(Forbidden::Impersonation.into());
+        }
+        Ok(acting)
     }
 
     /// The account that a wish names. Each kind of wish costs the same look-ups whether there is

@@ -54,6 +54,7 @@ impl App {
         let now = self.now();
         let mut tx = self.store.write().await?;
         let entries_before = now.plus_secs(-limits::LOG_ENTRY_SECS);
+        change_log::raise_floor(tx.conn(), entries_before).await?;
         change_log::prune(tx.conn(), entries_before).await?;
         idempotency::prune(tx.conn(), None, now).await?;
         secrets::prune(tx.conn(), now.plus_secs(-OLD_SECRET_SECS)).await?;

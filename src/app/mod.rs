@@ -18,6 +18,7 @@ pub mod verify;
 pub mod who;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::clock::Clock;
 use crate::domain::api_key::ApiKey;
@@ -93,6 +94,7 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The operator account.
     pub operator: AccountId,
+    pub(crate) latest_ms: AtomicI64,
     pub(crate) master: MasterKey,
     pub(crate) pulse: pulse::Pulse,
     pub(crate) signing: keyring::Signing,
@@ -101,9 +103,11 @@ pub struct App {
 }
 
 impl App {
-    /// Now.
+    /// Now. It never goes back while the process lives: a clock that is put back revives nothing
+    /// that has expired.
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        let now = self.clock.now().millis();
+        Timestamp::from_millis(self.latest_ms.fetch_max(now, Ordering::SeqCst).max(now))
     }
 
     /// The issuer of an environment.

@@ -51,6 +51,8 @@ impl Pulse {
         for (tag, at) in change_log::since(read.conn(), Position::new(0)).await? {
             ended.end(tag, at);
         }
+        // Read last: what was dropped meanwhile is not among the entries, and below the floor.
+        ended.raise_floor(change_log::floor(read.conn()).await?);
         let known = RwLock::new(Known {
             ended,
             asked_at_ms,
@@ -89,7 +91,8 @@ impl Pulse {
         } else {
             before.position
         };
-        let entries = change_log::since(conn, from).await?;
+        let entries = change_log::since(reborrow(&mut conn), from).await?;
+        let floor = change_log::floor(conn).await?;
         self.write(|known| {
             if other_log {
                 known.ended = EndedTags::new(head.log, head.position);
@@ -98,6 +101,7 @@ impl Pulse {
             for (tag, at) in &entries {
                 known.ended.end(*tag, *at);
             }
+            known.ended.raise_floor(floor);
             known.ended.confirm(head.position);
             known.renew(asked_at_ms);
         });

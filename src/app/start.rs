@@ -1,6 +1,7 @@
 //! The start: the database, the master key, the first account, its first key, the signing keys.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use serde_json::Map;
 
@@ -70,8 +71,8 @@ impl App {
         let operator = instance::operator(store.read().await?.conn())
             .await?
             .ok_or_else(|| Error::internal("the database has no operator account"))?;
-        let ring = load(store.read().await?.conn(), &master).await?;
-        drop(ring);
+        // Before anything is made: a wrong master key stops the start.
+        load(store.read().await?.conn(), &master).await?;
         let pulse = Pulse::open(&store, Arc::clone(&clock)).await?;
         let limiter = Limiter::new(policy.failure_limit);
         let app = Arc::new(Self {
@@ -81,6 +82,7 @@ impl App {
             policy,
             metrics,
             operator,
+            latest_ms: AtomicI64::new(i64::MIN),
             master,
             pulse,
             signing: Signing::empty(),

@@ -8,10 +8,11 @@ use clap::ValueEnum;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use zeroize::Zeroizing;
 
 use super::error::{ApiError, CliError};
 use super::request::View;
-use crate::domain::secret::PlainKey;
+use super::service::FirstKey;
 use crate::domain::time::Timestamp;
 
 /// How answers are written.
@@ -34,30 +35,37 @@ impl Format {
     }
 }
 
-/// Prints the first API key in a line of its own on standard output. When a server is about to
-/// answer at `url`, lines follow that say how to try the key, and how to get another.
+/// Prints the first API key in a line of its own on standard output, then a request that works when
+/// it is pasted into a shell, then how to get another key.
 ///
 /// # Errors
 /// When standard output cannot be written; the key is lost then.
-pub fn announce_first_key(key: &PlainKey, url: Option<&str>) -> io::Result<()> {
+pub fn announce_first_key(first: &FirstKey<'_>) -> io::Result<()> {
+    let text = Zeroizing::new(announcement(first));
     let mut out = io::stdout().lock();
-    out.write_all(first_key_text(key, url).as_bytes())?;
+    // In one piece, so that `hallpass init | head -n1` does not make the rest fail.
+    out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-/// All of it can be pasted into a shell: what is no command is a comment.
-fn first_key_text(key: &PlainKey, url: Option<&str>) -> String {
+fn announcement(first: &FirstKey<'_>) -> String {
+    let FirstKey {
+        key,
+        address,
+        another,
+    } = first;
     let key = key.expose();
-    let Some(url) = url else {
-        return format!("{key}\n");
-    };
+    let attempt = address.map_or_else(String::new, |address| {
+        format!(
+            "curl -sS http://{address}/v1/session/create \
+             -H 'Authorization: Bearer {key}' \
+             -H 'Content-Type: application/json' \
+             -d '{{\"allowedRoutes\":[\"bot/**\"]}}'\n\n"
+        )
+    });
+    // What is no request is a comment, so that all of it can be pasted.
     format!(
-        "{key}\n\
-         # The first API key. It is shown this once. To mint a session with it:\n\
-         curl -s {url}/v1/session/create -H 'Authorization: Bearer {key}' \
-         -H 'Content-Type: application/json' -d '{{\"allowedRoutes\":[\"bot/**\"]}}'\n\
-         # If it is lost, with the same settings: \
-         hallpass token create --unrestricted --name 'another first key'\n"
+        "{key}\n\n{attempt}# The key is shown this once. If it is lost, this makes another:\n# {another}\n"
     )
 }
 
@@ -356,6 +364,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::environment::Environment;
+    use crate::domain::secret::{KeyKind, PlainKey};
+    use crate::entropy::SeededEntropy;
 
     fn shown(format: Format, view: View, body: &Value) -> (String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -372,28 +383,20 @@ mod tests {
     }
 
     #[test]
-    fn the_first_key_stands_alone_in_its_line_and_in_a_command_that_can_be_pasted() {
-        use crate::domain::environment::Environment;
-        use crate::domain::secret::KeyKind;
-        use crate::entropy::SeededEntropy;
+    fn the_first_key_stands_alone_before_a_request_and_a_way_to_another() {
+        let key = PlainKey::generate(KeyKind::Secret, Environment::Live, &SeededEntropy::new(7));
+        let key = key.unwrap();
+        let first = |address: Option<&str>| FirstKey {
+            key: &key,
+            address: address.map(|address| address.parse().unwrap()),
+            another: "hallpass token create --unrestricted".to_owned(),
+        };
 
-        let (kind, live) = (KeyKind::Secret, Environment::Live);
-        let key = PlainKey::generate(kind, live, &SeededEntropy::new(1)).unwrap();
+        let served = announcement(&first(Some("[::1]:8080"))).replace(key.expose(), "KEY");
+        let unserved = announcement(&first(None)).replace(key.expose(), "KEY");
 
-        let text = first_key_text(&key, Some("http://127.0.0.1:8080"));
-
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], key.expose());
-        let command = format!(
-            "curl -s http://127.0.0.1:8080/v1/session/create -H 'Authorization: Bearer {}' \
-             -H 'Content-Type: application/json' -d '{{\"allowedRoutes\":[\"bot/**\"]}}'",
-            key.expose()
-        );
-        assert_eq!(lines[2], command);
-        let comments = [lines[1], lines[3]];
-        assert!(comments.iter().all(|line| line.starts_with("# ")), "{text}");
-        assert_eq!(lines.len(), 4);
-        assert_eq!(first_key_text(&key, None), format!("{}\n", key.expose()));
+        insta::assert_snapshot!(served, @"");
+        insta::assert_snapshot!(unserved, @"");
     }
 
     #[test]

@@ -150,3 +150,24 @@ pub struct Entry {
     /// What else there is to say. Never a secret.
     pub details: Map<String, Value>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_and_outcomes_are_read_as_they_are_written() {
+        let mut texts: Vec<_> = Action::ALL.iter().map(|action| action.as_str()).collect();
+        for action in Action::ALL {
+            assert_eq!(Action::parse(action.as_str()), Some(action));
+        }
+        for outcome in [Outcome::Done, Outcome::Refused] {
+            assert_eq!(Outcome::parse(outcome.as_str()), Some(outcome));
+        }
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), Action::ALL.len(), "two actions share a name");
+        assert_eq!(Action::parse("user.Create"), None);
+        assert_eq!(Outcome::parse(""), None);
+    }
+}

@@ -2,7 +2,11 @@
 //! database. Parsed once, here, with an error that names the field.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,7 +24,12 @@ use super::route::{RouteSet, RouteSetError};
 
 /// `config` of a key.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(
+    remote = "Self",
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    default
+)]
 #[expect(
     missing_docs,
     reason = "each field is the wire name of one in Restrictions"
@@ -52,7 +61,12 @@ pub struct Config {
 
 /// `config.session` of a key.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(
+    remote = "Self",
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    default
+)]
 #[expect(
     missing_docs,
     reason = "each field is the wire name of one in MintRestrictions"
@@ -76,7 +90,7 @@ pub struct SessionConfig {
 
 /// `config.rateLimit` of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "camelCase", deny_unknown_fields)]
 #[expect(
     missing_docs,
     reason = "each field is the wire name of one in RateLimit"
@@ -86,9 +100,42 @@ pub struct RateLimitConfig {
     pub per_seconds: u32,
 }
 
-#[derive(Debug, Deserialize)]
+/// Reads an object and nothing else. A derived reader takes an array for an object whose members
+/// come in order, so `[]` would be one that narrows nothing.
+macro_rules! object_only {
+    ($name:ident) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+                struct Object;
+                impl<'de> Visitor<'de> for Object {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<$name, A::Error> {
+                        $name::deserialize(MapAccessDeserializer::new(map))
+                    }
+                }
+                json.deserialize_map(Object)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
+                Self::serialize(self, json)
+            }
+        }
+    };
+}
+
+object_only!(Config);
+object_only!(SessionConfig);
+object_only!(RateLimitConfig);
+
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[derive(Default)]
 struct ImpersonationConfig {
     allowed_routes: Option<Vec<String>>,
     users: Option<Vec<String>>,
@@ -536,3 +583,6 @@ pub fn bindings_to_map(bindings: &Bindings) -> Option<BTreeMap<String, Vec<Strin
             .collect()
     })
 }
+
+#[cfg(test)]
+mod tests;

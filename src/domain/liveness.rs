@@ -201,6 +201,8 @@ impl Tags {
 pub struct EndedTags {
     log: LogId,
     confirmed: Position,
+    // The highest position of an entry that was forgotten.
+    floor: Position,
     ended: HashMap<Tag, Position>,
 }
 
@@ -211,6 +213,9 @@ pub enum Dead {
     Ended,
     /// It was minted under another log.
     OtherLog,
+    /// It was minted before an entry that was forgotten, so whether it was ended is not known any
+    /// more. Every such token has expired, unless the clock was put back.
+    Forgotten,
 }
 
 impl EndedTags {
@@ -219,6 +224,7 @@ impl EndedTags {
         Self {
             log,
             confirmed,
+            floor: Position(0),
             ended: HashMap::new(),
         }
     }
@@ -242,9 +248,24 @@ impl EndedTags {
         self.confirmed = self.confirmed.max(up_to);
     }
 
-    /// Forgets entries up to here: every token that was minted before them has expired.
+    /// Forgets entries up to here: every token that was minted before them has expired. One that
+    /// has not is dead from now on, since nobody remembers whether it was ended.
     pub fn forget(&mut self, up_to: Position) {
+        let forgotten = self
+            .ended
+            .values()
+            .filter(|at| **at <= up_to)
+            .max()
+            .copied();
+        if let Some(floor) = forgotten {
+            self.raise_floor(floor);
+        }
         self.ended.retain(|_, at| *at > up_to);
+    }
+
+    /// Entries up to here were forgotten elsewhere, or before this process began.
+    pub fn raise_floor(&mut self, floor: Position) {
+        self.floor = self.floor.max(floor);
     }
 
     /// The one question.
@@ -254,6 +275,9 @@ impl EndedTags {
     pub fn check(&self, tags: &Tags, rev: Rev) -> Result<(), Dead> {
         if rev.log != self.log {
             return Err(Dead::OtherLog);
+        }
+        if rev.position < self.floor {
+            return Err(Dead::Forgotten);
         }
         for tag in &tags.0 {
             if self.ended.get(tag).is_some_and(|at| *at > rev.position) {
@@ -302,6 +326,46 @@ mod tests {
             position: Position::new(99),
         };
         assert_eq!(ended.check(&tags, foreign), Err(Dead::OtherLog));
+    }
+
+    #[test]
+    fn what_was_ended_by_a_forgotten_entry_stays_dead() {
+        let log = LogId::new(&SeededEntropy::new(9)).unwrap();
+        let mut tags = Tags::new();
+        tags.add(tag(1));
+        let mut ended = EndedTags::new(log, Position::new(100));
+        ended.end(tag(2), Position::new(50));
+
+        ended.forget(Position::new(60));
+
+        let at = |position| Rev {
+            log,
+            position: Position::new(position),
+        };
+        assert_eq!(ended.check(&tags, at(49)), Err(Dead::Forgotten));
+        assert_eq!(ended.check(&tags, at(50)), Ok(()), "minted after it");
+    }
+
+    #[test]
+    fn what_is_known_of_the_log_never_goes_back() {
+        let log = LogId::new(&SeededEntropy::new(9)).unwrap();
+        let mut ended = EndedTags::new(log, Position::new(10));
+
+        ended.confirm(Position::new(20));
+        ended.confirm(Position::new(15));
+
+        assert_eq!(ended.known().position, Position::new(20));
+        let rev = |log, position| Rev {
+            log,
+            position: Position::new(position),
+        };
+        assert_eq!(
+            rev(log, 5).min(rev(log, 3)),
+            Some(rev(log, 3)),
+            "the lower of two"
+        );
+        let other = LogId::new(&SeededEntropy::new(10)).unwrap();
+        assert_eq!(rev(log, 5).min(rev(other, 3)), None);
     }
 
     #[test]

@@ -108,6 +108,27 @@ mod tests {
     }
 
     #[test]
+    fn a_mapped_network_is_the_ipv4_network_that_it_is() {
+        let mapped = cidrs(&["::ffff:192.0.2.0/120"]);
+
+        assert_eq!(mapped, cidrs(&["192.0.2.0/24"]));
+        assert!(mapped.contain(Some("192.0.2.9".parse().unwrap())));
+        assert!(!mapped.contain(Some("192.0.3.9".parse().unwrap())));
+        assert_eq!(cidrs(&["::ffff:0.0.0.0/96"]), cidrs(&["0.0.0.0/0"]));
+        // All of IPv6 does not hold an IPv4 address, however it is written.
+        let all_v6 = cidrs(&["::/0"]);
+        assert!(!all_v6.contain(Some("::ffff:192.0.2.9".parse().unwrap())));
+        assert!(all_v6.missing_from(&mapped).is_some());
+    }
+
+    #[test]
+    fn an_empty_list_of_networks_lies_within_any_other() {
+        assert_eq!(cidrs(&[]).missing_from(&cidrs(&[])), None);
+        assert_eq!(cidrs(&["10.0.0.1"]).missing_from(&cidrs(&[])), None);
+        assert!(cidrs(&[]).missing_from(&cidrs(&["10.0.0.1"])).is_some());
+    }
+
+    #[test]
     fn what_is_not_a_network_is_refused() {
         for text in [
             "",

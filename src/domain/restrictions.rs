@@ -261,3 +261,6 @@ pub fn renewable_secs_max(session: &MintRestrictions) -> i64 {
         .renewable_secs_max
         .unwrap_or(limits::RENEWABLE_SECS_DEFAULT)
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,3 +126,16 @@ impl Session {
         self.renewable_until.filter(|until| *until > at).map(|_| at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_read_as_they_are_written() {
+        for origin in [Origin::Mint, Origin::Renewal, Origin::Exchange] {
+            assert_eq!(Origin::parse(origin.as_str()), Some(origin));
+        }
+        assert_eq!(Origin::parse("Mint"), None);
+    }
+}

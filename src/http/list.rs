@@ -18,7 +18,7 @@ use crate::app::error::Error;
 use crate::app::sessions::SessionItem;
 use crate::domain::limits;
 use crate::domain::text::JsonObject;
-use crate::store::{Order, Page};
+use crate::store::{Batch, Order, Page};
 
 /// What can be listed: it has an id, which is the cursor.
 pub(super) trait Listed: Serialize + Send + 'static {
@@ -149,7 +149,11 @@ fn form(call: &Call) -> Result<Form, Problem> {
     }
 }
 
-/// Answers with one page, or streams all of them. `fetch` gives the items of a page.
+/// Pages that are read for one page of an answer at most, where a filter leaves few items: then the
+/// answer is shorter than asked for, and its cursor goes on.
+const READS_MAX: usize = 100;
+
+/// Answers with one page, or streams all of them. `fetch` reads one page.
 pub(super) async fn respond<T, F, Fut>(
     call: &Call,
     query: ListQuery,
@@ -158,7 +162,7 @@ pub(super) async fn respond<T, F, Fut>(
 where
     T: Listed,
     F: Fn(Page) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Vec<T>, Error>> + Send + 'static,
+    Fut: Future<Output = Result<Batch<T>, Error>> + Send + 'static,
 {
     let ListQuery { page, meta, .. } = query;
     match form(call)? {
@@ -176,7 +180,6 @@ where
     }
 }
 
-/// Pages on until the page is full: the filter on `meta` is applied to what was read.
 async fn collect<T, F, Fut>(
     fetch: &F,
     mut page: Page,
@@ -185,31 +188,37 @@ async fn collect<T, F, Fut>(
 where
     T: Listed,
     F: Fn(Page) -> Fut,
-    Fut: Future<Output = Result<Vec<T>, Error>>,
+    Fut: Future<Output = Result<Batch<T>, Error>>,
 {
     let wanted = usize::try_from(page.take).unwrap_or(usize::MAX);
-    let mut items = Vec::new();
+    let mut items: Vec<T> = Vec::new();
     let mut cursor = String::new();
-    loop {
+    for _ in 0..READS_MAX {
         let batch = fetch(page.clone()).await?;
-        let full = batch.len() >= wanted;
-        for item in batch {
-            item.cursor().clone_into(&mut cursor);
-            if has_meta(&item, meta) {
-                items.push(item);
-            }
-            if items.len() >= wanted {
-                return Ok((items, cursor));
+        for item in batch.items.into_iter().filter(|item| has_meta(item, meta)) {
+            items.push(item);
+            if items.len() == wanted {
+                break;
             }
         }
-        if !full {
-            return Ok((items, cursor));
+        let Some(read_up_to) = batch.read_up_to else {
+            break;
+        };
+        // A full page goes on behind its last item, a page that is not behind what was read.
+        if let Some(last) = items.get(wanted.saturating_sub(1)) {
+            last.cursor().clone_into(&mut cursor);
+            break;
         }
-        page.after = Some(cursor.clone());
+        cursor.clone_from(&read_up_to);
+        if !batch.more {
+            break;
+        }
+        page.after = Some(read_up_to);
     }
+    Ok((items, cursor))
 }
 
-type Lines<T, F> = (Option<(Page, Vec<T>)>, F, Vec<(String, String)>);
+type Lines<T, F> = (Option<(Page, Batch<T>)>, F, Vec<(String, String)>);
 
 async fn next_lines<T, F, Fut>(
     (state, fetch, meta): Lines<T, F>,
@@ -217,19 +226,17 @@ async fn next_lines<T, F, Fut>(
 where
     T: Listed,
     F: Fn(Page) -> Fut,
-    Fut: Future<Output = Result<Vec<T>, Error>>,
+    Fut: Future<Output = Result<Batch<T>, Error>>,
 {
-    let (mut page, items) = state?;
-    let last = items.last()?;
-    page.after = Some(last.cursor().to_owned());
-    let full = items.len() >= usize::try_from(page.take).unwrap_or(usize::MAX);
+    let (mut page, batch) = state?;
     let mut lines = String::new();
-    for item in items.iter().filter(|item| has_meta(*item, &meta)) {
+    for item in batch.items.iter().filter(|item| has_meta(*item, &meta)) {
         lines.push_str(&json!({ "type": "item", "data": item }).to_string());
         lines.push('\n');
     }
     let mut state = None;
-    if full {
+    if batch.more && batch.read_up_to.is_some() {
+        page.after = batch.read_up_to;
         match fetch(page.clone()).await {
             Ok(next) => state = Some((page, next)),
             Err(error) => {

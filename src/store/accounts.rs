@@ -228,7 +228,7 @@ pub async fn find_child_by_email(
     let id: Option<String> = on_conn!(conn, |c| {
         sqlx::query_scalar(
             "SELECT id FROM account
-             WHERE COALESCE(parent_id, '') = $1 AND email = $2 AND email IS NOT NULL
+             WHERE parent_key = $1 AND email = $2 AND email IS NOT NULL
                  AND state <> 'deleted'",
         )
         .bind(parent.as_str())
@@ -266,10 +266,11 @@ pub async fn list(
                      external_id, state, can_impersonate, impersonation_policy, tag, child_tag,
                      parent_tag, denied_at, barred_at, created_at, updated_at
                  FROM account
-                 WHERE COALESCE(parent_id, '') = $1 AND state <> 'deleted'
-                     AND id > $2 AND id < $3 AND ",
+                 WHERE state <> 'deleted' AND ",
                 $narrow,
-                " ORDER BY id ",
+                " ORDER BY parent_key ",
+                $order,
+                ", id ",
                 $order,
                 " LIMIT $6"
             )
@@ -284,12 +285,22 @@ pub async fn list(
         by_order!(
             page.order,
             select,
-            "email = $4 AND ($5 IS NULL OR external_id = $5)"
+            "parent_key = $1 AND email = $4 AND id > $2 AND id < $3
+                AND ($5 IS NULL OR external_id = $5)"
         )
     } else if external_id.is_some() {
-        by_order!(page.order, select, "$4 IS NULL AND external_id = $5")
+        by_order!(
+            page.order,
+            select,
+            "parent_key = $1 AND external_id = $5 AND id > $2 AND id < $3 AND $4 IS NULL"
+        )
     } else {
-        by_order!(page.order, select, "$4 IS NULL AND $5 IS NULL")
+        by_order!(
+            page.order,
+            select,
+            "(parent_key, id) > ($1, $2) AND (parent_key, id) < ($1, $3)
+                AND $4 IS NULL AND $5 IS NULL"
+        )
     };
     let (lower, upper) = page.bounds();
     let rows: Vec<AccountRow> = on_conn!(conn, |c| {

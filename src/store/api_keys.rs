@@ -315,10 +315,11 @@ pub async fn list(
                      expires_at, ended_at, line_lives_on, tag, line_tag, made_at, line_cut_at,
                      created_at, updated_at
                  FROM api_key
-                 WHERE account_id = $1 AND ended_at IS NULL AND id > $2 AND id < $3
-                     AND ($4 IS NULL OR environment = $4) AND ",
+                 WHERE ended_at IS NULL AND ($4 IS NULL OR environment = $4) AND ",
                 $narrow,
-                " ORDER BY id ",
+                " ORDER BY account_id ",
+                $order,
+                ", id ",
                 $order,
                 " LIMIT $6"
             )
@@ -330,9 +331,17 @@ pub async fn list(
     }
     // Each has an index of its own.
     let text = if external_id.is_some() {
-        by_order!(page.order, select, "external_id = $5")
+        by_order!(
+            page.order,
+            select,
+            "account_id = $1 AND external_id = $5 AND id > $2 AND id < $3"
+        )
     } else {
-        by_order!(page.order, select, "$5 IS NULL")
+        by_order!(
+            page.order,
+            select,
+            "(account_id, id) > ($1, $2) AND (account_id, id) < ($1, $3) AND $5 IS NULL"
+        )
     };
     let (lower, upper) = page.bounds();
     let rows: Vec<KeyRow> = on_conn!(conn, |c| {
@@ -371,7 +380,7 @@ pub async fn end_granted(
     }))
 }
 
-/// Every key of an account that was not ended.
+/// Every key of an account that was not ended, by id.
 ///
 /// # Errors
 /// [`StoreError`].

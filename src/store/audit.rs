@@ -110,25 +110,42 @@ pub async fn list(
     account: &AccountId,
     page: &Page,
 ) -> Result<Vec<Entry>, StoreError> {
-    // Two ranges of two indexes, each no longer than the page, and the rows of the first of both.
+    macro_rules! columns {
+        () => {
+            "id, at, action, outcome, account_id, actor_id, key_id, session_id, target,
+                     request_id, address, details"
+        };
+    }
+    // Two ranges of two indexes, each no longer than the page, and the first rows of both.
     macro_rules! select {
         ($order:literal) => {
             concat!(
-                "SELECT id, at, action, outcome, account_id, actor_id, key_id, session_id, target,
-                     request_id, address, details
-                 FROM audit
-                 WHERE id IN (
-                     SELECT id FROM (
-                         SELECT id FROM audit WHERE account_id = $1 AND id > $2 AND id < $3
-                         ORDER BY id ",
+                "SELECT ",
+                columns!(),
+                " FROM (
+                     SELECT ",
+                columns!(),
+                " FROM audit
+                     WHERE (account_id, id) > ($1, $2) AND (account_id, id) < ($1, $3)
+                     ORDER BY account_id ",
+                $order,
+                ", id ",
                 $order,
                 " LIMIT $4) AS own
-                     UNION ALL
-                     SELECT id FROM (
-                         SELECT id FROM audit WHERE parent_id = $1 AND id > $2 AND id < $3
-                         ORDER BY id ",
+                 UNION ALL
+                 SELECT ",
+                columns!(),
+                " FROM (
+                     SELECT ",
+                columns!(),
+                " FROM audit
+                     WHERE (parent_id, id) > ($1, $2) AND (parent_id, id) < ($1, $3)
+                         AND parent_id IS NOT NULL
+                     ORDER BY parent_id ",
                 $order,
-                " LIMIT $4) AS below)
+                ", id ",
+                $order,
+                " LIMIT $4) AS below
                  ORDER BY id ",
                 $order,
                 " LIMIT $4"

@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 pub async fn create(conn: Conn<'_>, log: LogId, now: Timestamp) -> Result<(), StoreError> {
     on_conn!(conn, |c| {
         sqlx::query(
-            "INSERT INTO change_head (id, log_id, position) VALUES (1, $1, $2)
+            "INSERT INTO change_head (id, log_id, position, floor) VALUES (1, $1, $2, 0)
              ON CONFLICT (id) DO NOTHING",
         )
         .bind(log.to_i64())
@@ -105,6 +105,40 @@ pub async fn since(conn: Conn<'_>, position: Position) -> Result<Vec<(Tag, Posit
         .into_iter()
         .map(|(tag, at)| (Tag::from_i64(tag), Position::new(at)))
         .collect())
+}
+
+/// The highest position of an entry that was dropped.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn floor(conn: Conn<'_>) -> Result<Position, StoreError> {
+    let floor: Option<i64> = on_conn!(conn, |c| {
+        sqlx::query_scalar("SELECT floor FROM change_head WHERE id = 1")
+            .fetch_optional(c)
+            .await?
+    });
+    floor
+        .map(Position::new)
+        .ok_or_else(|| corrupt("change_head", "floor"))
+}
+
+/// Remembers the highest position of the entries that were made before an instant, which is then
+/// dropped by [`prune`]. Both belong into one transaction.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn raise_floor(conn: Conn<'_>, before: Timestamp) -> Result<(), StoreError> {
+    on_conn!(conn, |c| {
+        sqlx::query(
+            "UPDATE change_head
+             SET floor = COALESCE((SELECT MAX(position) FROM change_log WHERE created_at < $1), floor)
+             WHERE id = 1",
+        )
+        .bind(before.millis())
+        .execute(c)
+        .await?;
+    });
+    Ok(())
 }
 
 /// Drops entries that were made before an instant. The number of rows.

@@ -3,8 +3,6 @@
 //! A read is a pooled connection, a write a transaction; both give a [`Conn`]. Functions take the
 //! connection first. A dropped transaction is rolled back.
 
-use std::path::PathBuf;
-
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
@@ -20,6 +18,9 @@ pub mod signing_keys;
 pub use error::StoreError;
 pub use open::{OpenError, PoolSize};
 
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!("the server needs the feature `sqlite` or `postgres`, or both");
+
 /// Two pools, of the database that was configured.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -33,7 +34,7 @@ enum Pools {
         read: sqlx::SqlitePool,
         // One connection: writers wait in a queue here, not in SQLite's busy loop.
         write: sqlx::SqlitePool,
-        file: PathBuf,
+        file: std::path::PathBuf,
     },
     #[cfg(feature = "postgres")]
     Postgres { pool: sqlx::PgPool },
@@ -65,11 +66,15 @@ pub(crate) use on_conn;
 
 /// The text of a query that lists rows by id in one of two directions, from a macro that is given
 /// the direction: two texts, so that an index serves each.
+///
+/// Such a text compares `(account_id, id)` as a whole and sorts by both. With `account_id = $1` alone
+/// PostgreSQL may walk the primary key, which has the same order, past the rows of all other
+/// accounts.
 macro_rules! by_order {
-    ($order:expr, $text:ident $(, $part:literal)?) => {
+    ($order:expr, $text:ident $(, $part:literal)*) => {
         match $order {
-            $crate::store::Order::Asc => $text!("ASC" $(, $part)?),
-            $crate::store::Order::Desc => $text!("DESC" $(, $part)?),
+            $crate::store::Order::Asc => $text!("ASC" $(, $part)*),
+            $crate::store::Order::Desc => $text!("DESC" $(, $part)*),
         }
     };
 }
@@ -221,6 +226,17 @@ impl Page {
         }
     }
 
+    /// The rows of this page, none of which is filtered out.
+    pub(crate) fn batch<T>(&self, items: Vec<T>, id: impl Fn(&T) -> &str) -> Batch<T> {
+        let read_up_to = items.last().map(|item| id(item).to_owned());
+        let more = items.len() >= usize::try_from(self.take).unwrap_or(usize::MAX);
+        Batch {
+            items,
+            read_up_to,
+            more,
+        }
+    }
+
     fn limit(&self) -> i64 {
         i64::from(self.take.min(TAKE_MAX))
     }
@@ -229,4 +245,15 @@ impl Page {
 /// Whether no row can hold this text: PostgreSQL stores no NUL.
 fn never_stored(text: Option<&str>) -> bool {
     text.is_some_and(|text| text.contains('\0'))
+}
+
+/// What one page of a list gave.
+#[derive(Debug, Clone)]
+pub struct Batch<T> {
+    /// The items that are wanted.
+    pub items: Vec<T>,
+    /// The id of the last row that was read, wanted or not; `None` when there was none.
+    pub read_up_to: Option<String>,
+    /// Whether there may be more behind it.
+    pub more: bool,
 }

@@ -271,10 +271,11 @@ pub async fn list(
                      expires_at, renewable_until, family_tag, tags, log_id, position, request_id,
                      address, detail
                  FROM session
-                 WHERE account_id = $1 AND id > $2 AND id < $3
-                     AND ($5 IS NULL OR environment = $5) AND ",
+                 WHERE ($5 IS NULL OR environment = $5) AND ",
                 $narrow,
-                " ORDER BY id ",
+                " ORDER BY account_id ",
+                $order,
+                ", id ",
                 $order,
                 " LIMIT $6"
             )
@@ -282,9 +283,17 @@ pub async fn list(
     }
     // Each has an index of its own.
     let text = if filter.key.is_some() {
-        by_order!(page.order, select, "key_id = $4")
+        by_order!(
+            page.order,
+            select,
+            "key_id = $4 AND (account_id, id) > ($1, $2) AND (account_id, id) < ($1, $3)"
+        )
     } else {
-        by_order!(page.order, select, "$4 IS NULL")
+        by_order!(
+            page.order,
+            select,
+            "(account_id, id) > ($1, $2) AND (account_id, id) < ($1, $3) AND $4 IS NULL"
+        )
     };
     let (lower, upper) = page.bounds();
     let rows: Vec<SessionRow> = on_conn!(conn, |c| {
@@ -311,26 +320,43 @@ pub async fn ledger(
     account: &AccountId,
     page: &Page,
 ) -> Result<Vec<Session>, StoreError> {
-    // Two ranges of two indexes, each no longer than the page, and the rows of the first of both.
+    macro_rules! columns {
+        () => {
+                "id, family_id, account_id, key_id, environment, audience, issued_at, expires_at,
+                     renewable_until, family_tag, tags, log_id, position, request_id, address,
+                     detail"
+        };
+    }
+    // Two ranges of two indexes, each no longer than the page, and the first rows of both.
     macro_rules! select {
         ($order:literal) => {
             concat!(
-                "SELECT id, family_id, account_id, key_id, environment, audience, issued_at,
-                     expires_at, renewable_until, family_tag, tags, log_id, position, request_id,
-                     address, detail
-                 FROM session
-                 WHERE id IN (
-                     SELECT id FROM (
-                         SELECT id FROM session WHERE account_id = $1 AND id > $2 AND id < $3
-                         ORDER BY id ",
+                "SELECT ",
+                columns!(),
+                " FROM (
+                     SELECT ",
+                columns!(),
+                " FROM session
+                     WHERE (account_id, id) > ($1, $2) AND (account_id, id) < ($1, $3)
+                     ORDER BY account_id ",
+                $order,
+                ", id ",
                 $order,
                 " LIMIT $4) AS own
-                     UNION ALL
-                     SELECT id FROM (
-                         SELECT id FROM session WHERE parent_id = $1 AND id > $2 AND id < $3
-                         ORDER BY id ",
+                 UNION ALL
+                 SELECT ",
+                columns!(),
+                " FROM (
+                     SELECT ",
+                columns!(),
+                " FROM session
+                     WHERE (parent_id, id) > ($1, $2) AND (parent_id, id) < ($1, $3)
+                         AND parent_id IS NOT NULL
+                     ORDER BY parent_id ",
                 $order,
-                " LIMIT $4) AS below)
+                ", id ",
+                $order,
+                " LIMIT $4) AS below
                  ORDER BY id ",
                 $order,
                 " LIMIT $4"

@@ -8,3 +8,5 @@ mod route_properties;
 mod storage;
 #[cfg(test)]
 mod support;
+#[cfg(all(test, feature = "server", feature = "sqlite", feature = "postgres"))]
+mod town;

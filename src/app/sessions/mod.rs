@@ -32,7 +32,7 @@ use crate::domain::session::{Origin, Session};
 use crate::domain::text::JsonObject;
 use crate::domain::time::Timestamp;
 use crate::store::sessions::Filter;
-use crate::store::{Conn, Page, accounts, sessions};
+use crate::store::{Batch, Conn, Page, accounts, sessions};
 use crate::token::claims::{Actor, Claims};
 use crate::token::jws::sign_compact;
 use crate::token::verify::SESSION_TYP;
@@ -172,12 +172,12 @@ impl App {
         filter: &Filter,
         state: Option<&str>,
         page: &Page,
-    ) -> Result<Vec<SessionItem>, Error> {
+    ) -> Result<Batch<SessionItem>, Error> {
         let mut filter = filter.clone();
         if !caller.effective.manage.contains(&Manage::Tokens) {
             let own = caller.key_id().cloned();
             if filter.key.is_some() && filter.key != own {
-                return Ok(Vec::new());
+                return Ok(page.batch(Vec::new(), |item: &SessionItem| item.id.as_str()));
             }
             filter.key = own;
         }
@@ -186,21 +186,14 @@ impl App {
         }
         let mut read = self.store.read().await?;
         self.pulse.ensure_fresh(&self.store).await?;
-        let mut page = page.clone();
-        let mut items = Vec::new();
-        // The state is no column, so a page of one state may need several reads.
-        loop {
-            let list = sessions::list(read.conn(), caller.account(), &filter, &page).await?;
-            let full = list.len() >= usize::try_from(page.take).unwrap_or(usize::MAX);
-            page.after = list.last().map(|session| session.id.as_str().to_owned());
-            let shown = list.into_iter().map(|session| self.show(session));
-            items.extend(shown.filter(|item| state.is_none_or(|state| item.state == state)));
-            let wanted = usize::try_from(page.take).unwrap_or(usize::MAX);
-            if !full || items.len() >= wanted {
-                items.truncate(wanted);
-                return Ok(items);
-            }
-        }
+        let list = sessions::list(read.conn(), caller.account(), &filter, page).await?;
+        let shown = list.into_iter().map(|session| self.show(session)).collect();
+        let mut batch = page.batch(shown, |item: &SessionItem| item.id.as_str());
+        // The state is no column: it is asked of the change log and the clock.
+        batch
+            .items
+            .retain(|item| state.is_none_or(|state| item.state == state));
+        Ok(batch)
     }
 
     /// A session as [`App::list_sessions`] would show it.

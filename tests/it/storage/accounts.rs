@@ -234,7 +234,7 @@ async fn a_cursor_is_whatever_a_client_writes(db: &TestDatabase) {
     let (store, maker) = (db.store().await, Maker::new());
     let only = maker.stored_account(&store, None).await;
     let id = only.id.as_str();
-    let cut = &id[..10];
+    let (cut, _) = id.split_at(10);
     // Cursor, and whether the account comes after it, oldest first and newest first.
     let cases = [
         ("", true, true),
@@ -276,7 +276,7 @@ async fn a_chain_ends_at_a_root_and_is_bounded(db: &TestDatabase) {
         if above <= limits::DEPTH_MAX {
             assert_eq!(chain.unwrap().unwrap().iter().count(), above + 1);
         } else {
-            assert_broken(chain, "more above than there may be");
+            assert_broken(&chain, "more above than there may be");
         }
     }
 
@@ -289,7 +289,7 @@ async fn a_chain_ends_at_a_root_and_is_bounded(db: &TestDatabase) {
     .await;
     for account in &accounts {
         let chain = accounts::chain(read.conn(), &account.id).await;
-        assert_broken(chain, "a circle");
+        assert_broken(&chain, "a circle");
     }
     let nobody = maker.account(None).id;
     raw.execute(&format!(
@@ -297,10 +297,10 @@ async fn a_chain_ends_at_a_root_and_is_bounded(db: &TestDatabase) {
     ))
     .await;
     let chain = accounts::chain(read.conn(), &accounts[1].id).await;
-    assert_broken(chain, "a parent that is not there");
+    assert_broken(&chain, "a parent that is not there");
 }
 
-fn assert_broken<T: std::fmt::Debug>(result: Result<T, StoreError>, why: &str) {
+fn assert_broken<T: std::fmt::Debug>(result: &Result<T, StoreError>, why: &str) {
     assert!(
         matches!(
             result,

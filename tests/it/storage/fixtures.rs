@@ -284,10 +284,7 @@ pub(super) fn email(text: &str) -> Email {
 }
 
 pub(super) fn object(value: serde_json::Value) -> JsonObject {
-    match value {
-        serde_json::Value::Object(object) => object,
-        other => panic!("{other} is not an object"),
-    }
+    serde_json::from_value(value).unwrap()
 }
 
 pub(super) fn full_profile() -> Profile {

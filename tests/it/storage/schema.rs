@@ -115,7 +115,7 @@ async fn both_databases_have_the_same_schema() {
              'TEXT' THEN 'text' WHEN 'BLOB' THEN 'bytes' ELSE c.type END,
              CASE c.\"notnull\" WHEN 0 THEN 'null' ELSE 'not null' END,
              CAST(c.cid AS TEXT)
-         FROM sqlite_schema t JOIN pragma_table_info(t.name) c
+         FROM sqlite_schema t JOIN pragma_table_xinfo(t.name) c
          WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' AND t.name <> '_sqlx_migrations'
          ORDER BY t.name, c.cid";
     let columns_postgres = "SELECT table_name::text, column_name::text,

@@ -83,8 +83,8 @@ async fn secrets_of_keys_come_the_newest_of_each_first(db: &TestDatabase) {
     let of_two = secrets::of_keys(read.conn(), &two).await.unwrap();
     assert!(of_two.iter().zip(&all[2..]).all(|(a, b)| same(a, b)));
     assert_eq!(of_two.len(), 4);
-    let of_none = secrets::of_keys(read.conn(), &[]).await.unwrap();
-    assert!(of_none.is_empty());
+    let nothing = secrets::of_keys(read.conn(), &[]).await.unwrap();
+    assert!(nothing.is_empty());
     let page: Vec<_> = keys.iter().cycle().take(100).collect();
     let of_page = secrets::of_keys(read.conn(), &page).await.unwrap();
     assert_eq!(of_page.len(), 6);

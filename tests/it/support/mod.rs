@@ -2,4 +2,7 @@
 
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod database;
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod statements;
+#[cfg(all(feature = "server", feature = "sqlite", feature = "postgres"))]
+pub(crate) mod town;
