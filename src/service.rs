@@ -209,6 +209,9 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
         announce(&first.key).context("the first API key could not be printed")?;
         welcome(&settings, &listener);
     }
+    app.adopt_configured_algorithm()
+        .await
+        .context("the signing keys cannot be changed to the configured algorithm")?;
     let listen = listener.local_addr()?;
     tracing::info!(%listen, issuer = settings.issuer.as_str(), "ready");
     let mut tasks = maintenance::spawn(&app);
