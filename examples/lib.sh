@@ -60,6 +60,7 @@ start_hallpass() {
         hallpass_dir=$(mktemp -d "${TMPDIR:-/tmp}/hallpass-clients.XXXXXX")
         cleanup_dirs+=("$hallpass_dir")
         port=$(free_port)
+        hallpass_settings=("$@")
         (cd "$hallpass_dir" && exec env "HALLPASS_LISTEN=127.0.0.1:$port" \
             "HALLPASS_ISSUER=http://127.0.0.1:$port" \
             "HALLPASS_DATABASE_URL=sqlite://$hallpass_dir/hallpass.db" \
@@ -94,7 +95,7 @@ hallpass_cli() {
     (cd "$hallpass_dir" && env -u HALLPASS_URL -u HALLPASS_KEY \
         "HALLPASS_ISSUER=$HALLPASS_URL" \
         "HALLPASS_DATABASE_URL=sqlite://$hallpass_dir/hallpass.db" \
-        "HALLPASS_KEYS_DIR=$hallpass_dir/keys" "$HALLPASS_BIN" "$@")
+        "HALLPASS_KEYS_DIR=$hallpass_dir/keys" "${hallpass_settings[@]}" "$HALLPASS_BIN" "$@")
 }
 
 # post PATH JSON [CURL ARG…]: calls the API with HALLPASS_KEY and prints the answer; an error ends

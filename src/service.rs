@@ -206,6 +206,9 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
         )
     })?;
     let (app, first) = open(&settings).await?;
+    app.adopt_configured_algorithm()
+        .await
+        .context("the signing keys cannot be changed to the configured algorithm")?;
     let listen = listener.local_addr()?;
     if let Some(first) = first {
         announce_first(announce, &first, listen, &args, &settings)?;

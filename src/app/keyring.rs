@@ -172,12 +172,25 @@ impl App {
     /// # Errors
     /// [`Error`].
     pub async fn keep_signing_keys(&self) -> Result<(), Error> {
+        self.keep_by(self.policy.rotation.with_any_next()).await
+    }
+
+    /// The same when the service starts: a next key of another algorithm than the configured one is
+    /// replaced, since the setting may have changed. Later, such a key was asked for by command.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn adopt_configured_algorithm(&self) -> Result<(), Error> {
+        self.keep_by(self.policy.rotation).await
+    }
+
+    async fn keep_by(&self, policy: RotationPolicy) -> Result<(), Error> {
         let plan = |rows: &[SigningKeyRow], now| -> Result<Vec<(Environment, Step)>, Error> {
             let records = records(rows)?;
             Ok(Environment::ALL
                 .into_iter()
                 .flat_map(|environment| {
-                    plan_upkeep(&records, environment, now, &self.policy.rotation)
+                    plan_upkeep(&records, environment, now, &policy)
                         .into_iter()
                         .map(move |step| (environment, step))
                 })
@@ -232,7 +245,7 @@ impl App {
         algorithm: Option<Algorithm>,
     ) -> Result<String, Error> {
         let (mut change, caller) = self.change(presented).await?;
-        let policy = self.policy.rotation;
+        let policy = self.policy.rotation.with_any_next();
         let rows = signing_keys::list(change.conn()).await?;
         let mut records = records(&rows)?;
         let mut steps = Vec::new();
@@ -287,7 +300,7 @@ impl App {
             environment,
             kid,
             change.now,
-            &self.policy.rotation,
+            &self.policy.rotation.with_any_next(),
         )
         .map_err(|error| conflict(&error))?;
         let steps: Vec<_> = steps.into_iter().map(|step| (environment, step)).collect();

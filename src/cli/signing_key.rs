@@ -30,7 +30,9 @@ pub enum SigningKeyCommand {
         #[command(flatten)]
         page: PageArgs,
     },
-    /// Let the next key sign, and publish another next one.
+    /// Let the next key sign, and publish another next one. With another algorithm, replace the next
+    /// key by one of it; it signs when this is called again after it has been published for long
+    /// enough. Keys made later, and at every start of the service, are of the configured algorithm.
     Rotate {
         /// Of this environment.
         #[arg(long, value_enum)]

@@ -18,6 +18,7 @@ pub struct RotationPolicy {
     alg: Algorithm,
     lead_secs: i64,
     period_secs: Option<i64>,
+    any_next: bool,
 }
 
 impl RotationPolicy {
@@ -35,6 +36,15 @@ impl RotationPolicy {
             alg,
             lead_secs: lead_secs.saturating_add(PUBLISH_MARGIN_SECS),
             period_secs,
+            any_next: false,
+        }
+    }
+
+    /// The same, but a next key of another algorithm may stay: somebody asked for it by command.
+    pub fn with_any_next(self) -> Self {
+        Self {
+            any_next: true,
+            ..self
         }
     }
 
@@ -259,14 +269,15 @@ impl<'k> Stock<'k> {
 }
 
 /// The *next* key that has been published for longest. While another key signs there is time to
-/// change the algorithm, so one of another algorithm is replaced; in an emergency it is taken.
+/// change the algorithm, so one of another algorithm is replaced, unless the policy lets it stay; in
+/// an emergency it is taken.
 fn choose_next<'k>(
     candidates: impl Iterator<Item = &'k KeyRecord>,
     active: Option<&KeyRecord>,
     policy: &RotationPolicy,
 ) -> Option<&'k KeyRecord> {
     candidates
-        .filter(|key| active.is_none() || key.alg == policy.alg)
+        .filter(|key| active.is_none() || policy.any_next || key.alg == policy.alg)
         .min_by_key(|key| (key.published_at, &key.kid))
 }
 

@@ -168,6 +168,21 @@ fn another_algorithm_begins_with_a_new_next_key() {
 }
 
 #[test]
+fn a_next_key_that_was_asked_for_by_command_stays_and_signs() {
+    let asked = KeyRecord {
+        alg: Algorithm::EdDsa,
+        ..record("n", Next, PERIOD)
+    };
+    let keys = [record("a", Active, PERIOD - 1), asked];
+    let policy = policy().with_any_next();
+
+    assert_eq!(plan_upkeep(&keys, LIVE, NOW, &policy), []);
+    // What follows it is of the configured algorithm again.
+    let rotated = vec![retire("a"), activate("n", NOW), create_next()];
+    assert_eq!(plan_rotation(&keys, LIVE, NOW, &policy), Ok(rotated));
+}
+
+#[test]
 fn an_emergency_has_a_successor() {
     let keys = [
         record("a", Active, 5),

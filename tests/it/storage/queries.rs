@@ -136,6 +136,8 @@ async fn call_what_belongs_to_nobody(tx: &mut Tx, maker: &Maker, root: &Account)
     change_log::since(tx.conn(), Position::new(0))
         .await
         .unwrap();
+    change_log::floor(tx.conn()).await.unwrap();
+    change_log::raise_floor(tx.conn(), now).await.unwrap();
     change_log::prune(tx.conn(), now).await.unwrap();
 
     idempotency::begin(tx.conn(), b"id", b"body", now)
