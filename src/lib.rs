@@ -24,3 +24,5 @@ pub mod settings;
 #[cfg(feature = "server")]
 pub mod store;
 pub mod token;
+#[cfg(feature = "verifier")]
+pub mod verifier;
