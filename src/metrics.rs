@@ -195,8 +195,9 @@ pub struct RequestTimer {
 }
 
 impl RequestTimer {
-    /// The request was answered. `route` is the template that it matched, if any.
-    pub fn finish(self, route: Option<&str>, status: u16) {
+    /// The request was answered: how many milliseconds it took. `route` is the template that it
+    /// matched, if any.
+    pub fn finish(self, route: Option<&str>, status: u16) -> u64 {
         let series = route
             .and_then(|route| self.metrics.routes.get(route))
             .unwrap_or(&self.metrics.no_route);
@@ -205,9 +206,9 @@ impl RequestTimer {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         let elapsed_ms = self.metrics.clock.monotonic_ms() - self.begun_ms;
-        series
-            .duration
-            .observe(u64::try_from(elapsed_ms).unwrap_or(0));
+        let elapsed_ms = u64::try_from(elapsed_ms).unwrap_or(0);
+        series.duration.observe(elapsed_ms);
+        elapsed_ms
     }
 }
 

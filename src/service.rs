@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::app::start::{FirstStart, Parts, is_wrong_master_key};
 use crate::app::{App, Policy, keyring, maintenance};
 use crate::cli::signing_key::RewrapArgs;
 use crate::cli::transport::{AsAccount, BoxFuture, LocalClient};
-use crate::cli::{Announce, Service};
+use crate::cli::{Announce, FirstKey, Service};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::binding::NamedValues;
 use crate::domain::decision::BindingCheck;
@@ -29,7 +30,7 @@ use crate::domain::route::{RequestPath, RoutePattern, RouteTemplate};
 use crate::domain::secret::KeyKind;
 use crate::domain::template::{self, Template};
 use crate::entropy::{Entropy, SystemEntropy};
-use crate::http::{Edge, LocalOperator, router, server, templates};
+use crate::http::{Edge, LocalOperator, router, server, server_problems, templates};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::settings::{MasterKeySource, Settings, SettingsArgs, TemplateSetting};
@@ -162,7 +163,7 @@ pub async fn open(settings: &Settings) -> anyhow::Result<(Arc<App>, Option<First
     };
     let store = Store::open(settings.database_url.reveal(), size)
         .await
-        .with_context(|| format!("the database {:?}", settings.database_url))?;
+        .with_context(|| format!("the database {}", settings.database_url))?;
     let set_up = instance::operator(store.read().await?.conn())
         .await?
         .is_some();
@@ -205,18 +206,17 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
         )
     })?;
     let (app, first) = open(&settings).await?;
-    if let Some(first) = first {
-        announce(&first.key).context("the first API key could not be printed")?;
-        welcome(&settings, &listener);
-    }
     app.adopt_configured_algorithm()
         .await
         .context("the signing keys cannot be changed to the configured algorithm")?;
     let listen = listener.local_addr()?;
+    if let Some(first) = first {
+        announce_first(announce, &first, listen, &args, &settings)?;
+    }
     tracing::info!(%listen, issuer = settings.issuer.as_str(), "ready");
     let mut tasks = maintenance::spawn(&app);
     let limits = server::ServerLimits::from(&settings.limits);
-    let render = Arc::new(server::plain_problem);
+    let render = server_problems(&app);
     server::run(listener, edge(&app, &settings), limits, render, shutdown()).await;
     tasks.shutdown().await;
     app.write_batches()
@@ -227,31 +227,80 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says on standard error what the first key, on standard output, is good for.
-fn welcome(settings: &Settings, listener: &TcpListener) {
-    let address = listener
-        .local_addr()
-        .map_or_else(|_| settings.listen.to_string(), |at| at.to_string());
-    tracing::info!(
-        try_it = %format!(
-            "curl -s http://{address}/v1/session/create -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' -d '{{\"allowedRoutes\":[\"bot/**\"]}}'"
-        ),
-        lost_it = "hallpass token create --unrestricted --name \"another first key\"",
-        "this is the first start: the API key above is shown this once"
-    );
-}
-
 async fn init(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     let settings = Settings::of_process(&args)?;
     logging::init(&settings.log_filter, settings.log_format)?;
     let (app, first) = open(&settings).await?;
-    if let Some(first) = first {
-        announce(&first.key).context("the first API key could not be printed")?;
-    } else {
-        tracing::info!("this database was set up before; nothing was changed");
+    match first {
+        Some(first) => announce_first(announce, &first, settings.listen, &args, &settings)?,
+        None => tracing::info!("this database was set up before; nothing was changed"),
     }
     app.store.close().await;
     Ok(())
+}
+
+/// Nothing of this goes to the log, which is kept and read by others.
+fn announce_first(
+    announce: Announce,
+    first: &FirstStart,
+    listen: SocketAddr,
+    args: &SettingsArgs,
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    announce(&FirstKey {
+        key: &first.key,
+        address: reachable(listen),
+        another: another_key(args, settings),
+    })
+    .context("the first API key could not be printed")
+}
+
+/// Where a client on this machine finds a server that listens there: nobody can connect to "all
+/// addresses", nor to port 0.
+fn reachable(listen: SocketAddr) -> Option<SocketAddr> {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    (listen.port() != 0).then(|| SocketAddr::new(ip, listen.port()))
+}
+
+/// The command that makes another key on this database, ready for the shell from which this program
+/// was started: the same program, folder, environment and flags.
+fn another_key(args: &SettingsArgs, settings: &Settings) -> String {
+    let program = std::env::args_os().next();
+    let program = program.map_or_else(
+        || "hallpass".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    // The password of a database is not printed; the address without it is there to be completed.
+    let database_url = settings.database_url.to_string();
+    let flags = [
+        ("--config", args.config.as_deref()),
+        (
+            "--database-url",
+            args.database_url.as_ref().map(|_| database_url.as_str()),
+        ),
+        ("--keys-dir", args.keys_dir.as_deref()),
+    ];
+    let mut command = shell_word(&program);
+    for (flag, value) in flags {
+        if let Some(value) = value {
+            command.push_str(&format!(" {flag} {}", shell_word(value)));
+        }
+    }
+    command + " token create --unrestricted --name 'another first key'"
+}
+
+/// One word of a POSIX shell.
+fn shell_word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 async fn open_local(args: SettingsArgs) -> anyhow::Result<LocalClient> {

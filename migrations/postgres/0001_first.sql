@@ -24,7 +24,7 @@ CREATE TABLE change_log (
     created_at BIGINT NOT NULL,
     PRIMARY KEY (position, tag)
 );
-CREATE INDEX change_log_age ON change_log (created_at);
+CREATE INDEX change_log_age ON change_log (created_at, position);
 
 CREATE TABLE account (
     id TEXT COLLATE "C" NOT NULL PRIMARY KEY,

@@ -22,7 +22,7 @@ CREATE TABLE change_log (
     created_at INTEGER NOT NULL,
     PRIMARY KEY (position, tag)
 ) STRICT;
-CREATE INDEX change_log_age ON change_log (created_at);
+CREATE INDEX change_log_age ON change_log (created_at, position);
 
 CREATE TABLE account (
     id TEXT NOT NULL PRIMARY KEY,

@@ -283,7 +283,14 @@ impl App {
         presented: &Presented,
         now: Timestamp,
     ) -> Result<Identified, Error> {
-        let rev = change_log::head(reborrow(&mut conn)).await?;
+        // Both before anything is read or asked, so that whatever ends meanwhile ends what is made
+        // of it, too: rows are as new as the database, liveness is as new as this node's knowledge.
+        let known = self.pulse.known();
+        let head = change_log::head(reborrow(&mut conn)).await?;
+        let rev = match &presented.credential {
+            Credential::Token(_) => known.min(head).ok_or(BadCredential::TokenEnded)?,
+            Credential::None | Credential::Key(_) | Credential::Cli(_) => head,
+        };
         let who = match &presented.credential {
             Credential::None => return Err(BadCredential::Missing.into()),
             Credential::Key(key) => {

@@ -20,7 +20,7 @@ pub const POLL_MS: u64 = 200;
 /// that is mended.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error(
-    "the change log fell back behind a position that this node has seen; was an old backup put back? run `hallpass restore`"
+    "the change log fell back behind a position that this node has seen; was an old backup put back? see docs/operations.md"
 )]
 pub struct LogFellBack;
 

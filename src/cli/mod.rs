@@ -41,7 +41,7 @@ use signing_key::{RewrapArgs, SigningKeyPlan};
 use transport::{LocalClient, RemoteClient, Transport};
 use values::PathId;
 
-pub use service::{Announce, Service};
+pub use service::{Announce, FirstKey, Service};
 pub use transport::AsAccount;
 
 /// The largest file that an argument may name, in bytes.

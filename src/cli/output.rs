@@ -8,10 +8,11 @@ use clap::ValueEnum;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use zeroize::Zeroizing;
 
 use super::error::{ApiError, CliError};
 use super::request::View;
-use crate::domain::secret::PlainKey;
+use super::service::FirstKey;
 use crate::domain::time::Timestamp;
 
 /// How answers are written.
@@ -34,14 +35,38 @@ impl Format {
     }
 }
 
-/// Prints the first API key in a line of its own on standard output.
+/// Prints the first API key in a line of its own on standard output, then a request that works when
+/// it is pasted into a shell, then how to get another key.
 ///
 /// # Errors
 /// When standard output cannot be written; the key is lost then.
-pub fn announce_first_key(key: &PlainKey) -> io::Result<()> {
+pub fn announce_first_key(first: &FirstKey<'_>) -> io::Result<()> {
+    let text = Zeroizing::new(announcement(first));
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", key.expose())?;
+    // In one piece, so that `hallpass init | head -n1` does not make the rest fail.
+    out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+fn announcement(first: &FirstKey<'_>) -> String {
+    let FirstKey {
+        key,
+        address,
+        another,
+    } = first;
+    let key = key.expose();
+    let attempt = address.map_or_else(String::new, |address| {
+        format!(
+            "curl -sS http://{address}/v1/session/create \
+             -H 'Authorization: Bearer {key}' \
+             -H 'Content-Type: application/json' \
+             -d '{{\"allowedRoutes\":[\"bot/**\"]}}'\n\n"
+        )
+    });
+    // What is no request is a comment, so that all of it can be pasted.
+    format!(
+        "{key}\n\n{attempt}# The key is shown this once. If it is lost, this makes another:\n# {another}\n"
+    )
 }
 
 /// Where answers and errors are written.
@@ -339,6 +364,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::environment::Environment;
+    use crate::domain::secret::{KeyKind, PlainKey};
+    use crate::entropy::SeededEntropy;
 
     fn shown(format: Format, view: View, body: &Value) -> (String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -352,6 +380,23 @@ mod tests {
             String::from_utf8(out).unwrap(),
             String::from_utf8(err).unwrap(),
         )
+    }
+
+    #[test]
+    fn the_first_key_stands_alone_before_a_request_and_a_way_to_another() {
+        let key = PlainKey::generate(KeyKind::Secret, Environment::Live, &SeededEntropy::new(7));
+        let key = key.unwrap();
+        let first = |address: Option<&str>| FirstKey {
+            key: &key,
+            address: address.map(|address| address.parse().unwrap()),
+            another: "hallpass token create --unrestricted".to_owned(),
+        };
+
+        let served = announcement(&first(Some("[::1]:8080"))).replace(key.expose(), "KEY");
+        let unserved = announcement(&first(None)).replace(key.expose(), "KEY");
+
+        insta::assert_snapshot!(served, @"");
+        insta::assert_snapshot!(unserved, @"");
     }
 
     #[test]

@@ -1,14 +1,26 @@
 //! The seam between the command line and the service itself.
 
 use std::io;
+use std::net::SocketAddr;
 
 use super::signing_key::RewrapArgs;
 use super::transport::{BoxFuture, LocalClient};
 use crate::domain::secret::PlainKey;
 use crate::settings::SettingsArgs;
 
+/// What the first start has to say, once.
+#[derive(Debug)]
+pub struct FirstKey<'a> {
+    /// The key that was made.
+    pub key: &'a PlainKey,
+    /// Where a client reaches the server; `None` while nobody knows its port.
+    pub address: Option<SocketAddr>,
+    /// The command that makes another key on this database, ready for a shell.
+    pub another: String,
+}
+
 /// Shows the first API key, which is made at first start and shown this once.
-pub type Announce = fn(&PlainKey) -> io::Result<()>;
+pub type Announce = fn(&FirstKey<'_>) -> io::Result<()>;
 
 /// What the command line starts. `main.rs` hands it over, so that nothing below depends on the
 /// command line.

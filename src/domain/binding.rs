@@ -160,6 +160,41 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_visible_ascii_without_separators() {
+        for text in ["b1", "a.b_c~d-e", "p:1@x", "_", "..", &"v".repeat(128)] {
+            assert!(is_value(text), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            "a b",
+            "a,b",
+            "a/b",
+            "a;b",
+            "*",
+            "a\n",
+            "a\0",
+            "\u{e9}",
+            "<a>",
+            "{a}",
+            "a%20",
+            "\"a\"",
+            &"v".repeat(129),
+        ] {
+            assert!(!is_value(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn dimensions_are_read_as_they_are_written() {
+        for dimension in Dimension::ALL {
+            assert_eq!(Dimension::parse(dimension.as_str()), Some(dimension));
+            assert_eq!(dimension.header(), format!("x-{}-id", dimension.as_str()));
+        }
+        assert_eq!(Dimension::parse("Bot"), None);
+    }
+
+    #[test]
     fn an_absent_dimension_is_wider_than_a_narrowed_one() {
         let one = bound(Dimension::Bot, &["b1"]);
         let two = bound(Dimension::Bot, &["b1", "b2"]);

@@ -106,8 +106,10 @@ pub fn covers(caller: &Effective, target: &Effective) -> Result<(), Excess> {
         return Err(Excess::Operator);
     }
     // One that is missing would be shed; one too many is a name that the caller does not act in,
-    // and the ledger would blame that account for what the caller does.
-    if caller.grantors != target.grantors {
+    // and the ledger would blame that account for what the caller does. An operator stands above
+    // the names of others, and has none of its own to shed.
+    let operator = caller.operator && caller.grantors.is_empty();
+    if caller.grantors != target.grantors && !operator {
         return Err(Excess::Grantor);
     }
     if let Some(end) = caller.expires_at

@@ -347,6 +347,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_of_the_log_never_goes_back() {
+        let log = LogId::new(&SeededEntropy::new(9)).unwrap();
+        let mut ended = EndedTags::new(log, Position::new(10));
+
+        ended.confirm(Position::new(20));
+        ended.confirm(Position::new(15));
+
+        assert_eq!(ended.known().position, Position::new(20));
+        let rev = |log, position| Rev {
+            log,
+            position: Position::new(position),
+        };
+        assert_eq!(
+            rev(log, 5).min(rev(log, 3)),
+            Some(rev(log, 3)),
+            "the lower of two"
+        );
+        let other = LogId::new(&SeededEntropy::new(10)).unwrap();
+        assert_eq!(rev(log, 5).min(rev(other, 3)), None);
+    }
+
+    #[test]
     fn the_claims_survive_a_round_trip_and_nothing_else_is_read() {
         let log = LogId::new(&SeededEntropy::new(9)).unwrap();
         let rev = Rev {

@@ -38,6 +38,46 @@ pub struct ProfileUse {
 }
 
 impl SessionProfile {
+    /// Checks a profile of the settings, once, when they are read.
+    ///
+    /// # Errors
+    /// [`ProfileFault`].
+    pub fn check(&self) -> Result<(), ProfileFault> {
+        let placeholders = self.path.placeholders();
+        if !self.path.is_path() || placeholders.is_empty() {
+            return Err(ProfileFault::Path);
+        }
+        // These paths are about accounts, and what they give is not for a setting to say.
+        let text = self.path.to_string();
+        let first = text.split('/').next().unwrap_or_default();
+        if RESERVED.contains(&first) || placeholders.iter().any(|name| first.contains(name)) {
+            return Err(ProfileFault::Reserved);
+        }
+        let mut names: Vec<&str> = placeholders;
+        for name in &self.makes {
+            if names.contains(&name.as_str()) {
+                return Err(ProfileFault::Makes(name.clone()));
+            }
+            names.push(name);
+        }
+        for route in &self.routes {
+            if let Some(name) = route
+                .placeholders()
+                .iter()
+                .find(|name| !names.contains(name))
+            {
+                return Err(ProfileFault::Placeholder((*name).to_owned()));
+            }
+        }
+        let durations = 1..=limits::SESSION_SECS_MAX;
+        if !durations.contains(&self.duration_secs_max)
+            || !(1..=self.duration_secs_max).contains(&self.duration_secs_default)
+        {
+            return Err(ProfileFault::Duration);
+        }
+        Ok(())
+    }
+
     /// The values of the placeholders when the path is one of this profile's, such as `bot/b1`.
     pub fn match_path(&self, path: &RequestPath) -> Option<BTreeMap<String, PlaceholderValue>> {
         self.path.match_path(path)
@@ -70,6 +110,44 @@ impl SessionProfile {
         })
     }
 }
+
+/// What is wrong with a profile of the settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileFault {
+    /// The path has wildcards or methods, or no placeholder that names a resource.
+    #[error(
+        "the path of a profile is literals and at least one placeholder, as in `bot/{{botId}}`"
+    )]
+    Path,
+    /// The path begins with what only hallpass may give a meaning.
+    #[error("the path of a profile begins with a literal, and not with {}", RESERVED.join(", "))]
+    Reserved,
+    /// An id that is made, and already has a value or is made twice.
+    #[error("`{0}` is made, and is a placeholder of the path or made twice")]
+    Makes(String),
+    /// A route names a placeholder that is neither in the path nor made.
+    #[error("a route names `{0}`, which is neither in the path nor made")]
+    Placeholder(String),
+    /// A lifetime outside its range.
+    #[error(
+        "the lifetimes are whole seconds from 1 to {}, the default at most the longest",
+        limits::SESSION_SECS_MAX
+    )]
+    Duration,
+}
+
+/// The first segments of hallpass's own paths. A profile below them would mint at a path that is
+/// the right to something else.
+const RESERVED: [&str; 8] = [
+    "user",
+    "partner",
+    "token",
+    "session",
+    "audit",
+    "webhook",
+    "signing-key",
+    "authorize",
+];
 
 /// The profiles that everybody has: `bot/{botId}`, `conversation/{conversationId}` and
 /// `integration/widget/{widgetId}`. The fourth, `user/{userId}`, is [`ProfileTerms::of_child`],
@@ -158,6 +236,81 @@ mod tests {
         for path in ["bot", "bot/b1/b2", "integration/w1", "user/u1", "bot/*"] {
             assert!(matched(path).is_none(), "{path}");
         }
+    }
+
+    fn own(path: &str, routes: &[&str], makes: &[&str], default: i64, max: i64) -> SessionProfile {
+        let template = |text: &str| RouteTemplate::parse(text).unwrap();
+        SessionProfile {
+            path: template(path),
+            duration_secs_default: default,
+            duration_secs_max: max,
+            routes: routes.iter().map(|route| template(route)).collect(),
+            makes: makes.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn the_shipped_profiles_are_well_formed() {
+        for profile in shipped() {
+            assert_eq!(profile.check(), Ok(()), "{profile:?}");
+        }
+    }
+
+    #[test]
+    fn a_profile_of_the_settings_that_is_wrong_is_refused_when_it_is_read() {
+        let named = |name: &str| name.to_owned();
+        for (profile, fault) in [
+            (own("shop/*", &[], &[], 60, 60), ProfileFault::Path),
+            (own("POST shop/{id}", &[], &[], 60, 60), ProfileFault::Path),
+            (own("shop", &[], &[], 60, 60), ProfileFault::Path),
+            (
+                own("user/{userId}", &["**"], &[], 60, 60),
+                ProfileFault::Reserved,
+            ),
+            (
+                own("partner/user/{id}", &["**"], &[], 60, 60),
+                ProfileFault::Reserved,
+            ),
+            (
+                own("token/{id}", &["**"], &[], 60, 60),
+                ProfileFault::Reserved,
+            ),
+            (
+                own("{kind}/{id}", &["**"], &[], 60, 60),
+                ProfileFault::Reserved,
+            ),
+            (
+                own("shop/{id}", &[], &["id"], 60, 60),
+                ProfileFault::Makes(named("id")),
+            ),
+            (
+                own("shop/{id}", &[], &["a", "a"], 60, 60),
+                ProfileFault::Makes(named("a")),
+            ),
+            (
+                own("shop/{id}", &["order/{orderId}"], &[], 60, 60),
+                ProfileFault::Placeholder(named("orderId")),
+            ),
+            (own("shop/{id}", &[], &[], 0, 60), ProfileFault::Duration),
+            (own("shop/{id}", &[], &[], 61, 60), ProfileFault::Duration),
+            (
+                own("shop/{id}", &[], &[], 60, 86_401),
+                ProfileFault::Duration,
+            ),
+        ] {
+            assert_eq!(profile.check(), Err(fault), "{profile:?}");
+        }
+        assert_eq!(
+            own(
+                "shop/{id}",
+                &["order/{orderId}/**"],
+                &["orderId"],
+                60,
+                86_400
+            )
+            .check(),
+            Ok(())
+        );
     }
 
     #[test]

@@ -124,6 +124,46 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_goes_backwards_gives_nothing() {
+        let mut bucket = Bucket::default();
+        for _ in 0..3 {
+            assert!(matches!(bucket.take(LIMIT, 60_000), Turn::Go { .. }));
+        }
+        for earlier in [59_999, 30_000, 0, -1] {
+            assert!(
+                matches!(bucket.take(LIMIT, earlier), Turn::Wait { .. }),
+                "{earlier}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_limit_never_lets_more_through_than_one_that_covers_it() {
+        let limits = |most| {
+            (1..=most).flat_map(move |requests| {
+                (1..=most).map(move |per_secs| RateLimit { requests, per_secs })
+            })
+        };
+        for (wide, narrow) in limits(4).flat_map(|wide| limits(4).map(move |narrow| (wide, narrow)))
+        {
+            if !wide.covers(&narrow) {
+                continue;
+            }
+            let (mut own, mut wanted) = (Bucket::default(), Bucket::default());
+            let (mut passed, mut passed_narrow) = (0, 0);
+            for now_ms in (0..20_000).step_by(50) {
+                while matches!(own.take(wide, now_ms), Turn::Go { .. }) {
+                    passed += 1;
+                }
+                while matches!(wanted.take(narrow, now_ms), Turn::Go { .. }) {
+                    passed_narrow += 1;
+                }
+                assert!(passed_narrow <= passed, "{wide:?} {narrow:?} at {now_ms}");
+            }
+        }
+    }
+
+    #[test]
     fn a_wider_limit_is_not_covered() {
         assert!(LIMIT.covers(&RateLimit {
             requests: 1,

@@ -144,6 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn a_kept_object_has_a_limit_on_both_sides() {
+        let object = |chars: usize| {
+            let mut object = JsonObject::new();
+            object.insert("k".to_owned(), Value::String("v".repeat(chars)));
+            object
+        };
+        // `{"k":""}` is eight bytes.
+        assert_eq!(check_object(&object(12), 20), Ok(()));
+        assert_eq!(
+            check_object(&object(13), 20),
+            Err(TextError::TooLong { max: 20 })
+        );
+    }
+
+    #[test]
     fn names_have_a_limit_on_both_sides_and_no_control_characters() {
         assert_eq!(check(&"ü".repeat(5), 5, false), Ok(()));
         assert_eq!(

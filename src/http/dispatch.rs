@@ -65,23 +65,31 @@ async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     };
     let cross_origin =
         request.uri().path().starts_with("/v1/") || request.uri().path().starts_with("/api/v1/");
+    let method = standard_method(request.method());
     let mut template = None;
+    let mut code = None;
     let mut response = match handle(&edge, request, &id, &mut template).await {
         Ok(response) => response,
         Err(problem) => {
+            code = Some(problem.error_code());
             app.metrics.refused(problem.error_code());
             problem.into_response(&id)
         }
     };
-    timer.finish(template, response.status().as_u16());
+    let status = response.status().as_u16();
+    let duration_ms = timer.finish(template, status);
+    // Neither the path nor the query: either may hold what is nobody else's business.
+    tracing::info!(
+        request.id = %id,
+        method,
+        route = template.unwrap_or("none"),
+        status,
+        code,
+        duration_ms,
+        "request answered"
+    );
+    sign(response.headers_mut(), &id);
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        headers.insert(REQUEST_ID, value);
-    }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
     if cross_origin {
         // Browsers may present a session token. A key has no business there, but no cookie of ours
         // could be abused either: every credential stands in a header that the page itself sets.
@@ -90,6 +98,26 @@ async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Response {
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     response
+}
+
+/// The headers of every answer.
+pub(super) fn sign(headers: &mut HeaderMap, id: &RequestId) {
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// The method as it is logged. Clients may make up any, of any length.
+fn standard_method(method: &Method) -> &'static str {
+    const STANDARD: [&str; 9] = [
+        "GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT",
+    ];
+    let known = STANDARD.into_iter().find(|known| *known == method.as_str());
+    known.unwrap_or("other")
 }
 
 /// An endpoint that was found, with the values of its placeholders.

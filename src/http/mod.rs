@@ -17,8 +17,10 @@ pub mod server;
 mod sessions;
 mod signing_keys;
 mod tokens;
+mod unrouted;
 mod users;
 
 pub use dispatch::{Edge, LocalOperator, router};
 pub use problem::Problem;
 pub use routes::{routes, templates};
+pub use unrouted::server_problems;

@@ -51,6 +51,9 @@ pub enum Problem {
     /// `Accept` names nothing that can be had.
     #[error("unsupported accept header")]
     Accept,
+    /// The body did not arrive in time.
+    #[error("the request body did not arrive in time")]
+    BodyTooSlow,
 }
 
 /// Everything about one error, together, so that it cannot drift apart.
@@ -144,6 +147,11 @@ impl Problem {
                 "METHOD_NOT_ALLOWED",
                 "There is nothing here for this method.",
             ),
+            Self::BodyTooSlow => Row::plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "REQUEST_TIMEOUT",
+                sentence(self),
+            ),
             Self::Accept => Row::bad(
                 "INVALID_REQUEST",
                 "Accept application/json or application/jsonl.",
@@ -225,7 +233,8 @@ impl Problem {
             | Self::Query(_)
             | Self::Method(_)
             | Self::OAuth(_)
-            | Self::Accept => {}
+            | Self::Accept
+            | Self::BodyTooSlow => {}
         }
         let error = match status {
             StatusCode::UNAUTHORIZED => "invalid_client",
@@ -280,11 +289,10 @@ fn challenge(error_code: &str) -> HeaderValue {
 }
 
 fn log(problem: &Problem, status: StatusCode, code: &'static str, request: &RequestId) {
-    let error: &dyn std::error::Error = problem;
+    // Refusals have their line, with the code, where every request has one.
     if status.is_server_error() {
+        let error: &dyn std::error::Error = problem;
         tracing::error!(request.id = %request, status = status.as_u16(), code, error, "request failed");
-    } else {
-        tracing::info!(request.id = %request, status = status.as_u16(), code, "request refused");
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// One setting is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Setting(#[from] SettingError),
     /// The settings file is not TOML, or has a member that is unknown or of another type.
     #[error("settings file {}: {error}", path.display())]

@@ -380,7 +380,7 @@ pub async fn end_granted(
     }))
 }
 
-/// Every key of an account that was not ended.
+/// Every key of an account that was not ended, by id.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -122,16 +122,21 @@ pub async fn floor(conn: Conn<'_>) -> Result<Position, StoreError> {
         .ok_or_else(|| corrupt("change_head", "floor"))
 }
 
-/// Remembers the highest position of the entries that were made before an instant, which is then
-/// dropped by [`prune`]. Both belong into one transaction.
+/// Remembers the highest position of the entries that were made before an instant, which are then
+/// dropped by [`prune`]. Both belong into one transaction, this one first: it takes the lock of the
+/// log, so that no entry comes between. The floor never falls, though a clock may have been wrong.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn raise_floor(conn: Conn<'_>, before: Timestamp) -> Result<(), StoreError> {
+    // `+ 0` so that the old entries are looked for by age, not all by position from the newest on.
     on_conn!(conn, |c| {
         sqlx::query(
             "UPDATE change_head
-             SET floor = COALESCE((SELECT MAX(position) FROM change_log WHERE created_at < $1), floor)
+             SET floor = COALESCE((
+                 SELECT MAX(position + 0) FROM change_log
+                 WHERE created_at < $1 AND position > floor
+             ), floor)
              WHERE id = 1",
         )
         .bind(before.millis())

@@ -391,7 +391,15 @@ fn session_caller(caller: &Caller) -> Result<&SessionCaller, Error> {
 
 /// A key as caller: only a key mints.
 fn key_caller(caller: &Caller) -> Result<&KeyChain, Error> {
-    caller.key().ok_or_else(|| Forbidden::Session.into())
+    match &caller.who {
+        Who::Key(chain) => Ok(chain),
+        Who::Session(_) => Err(Forbidden::Session.into()),
+        // The command line on the database speaks for an account, and has no key.
+        Who::Cli(_) => Err(Error::invalid(
+            "key",
+            "sessions are minted with an API key; name a server with --url and a key with --key-file",
+        )),
+    }
 }
 
 fn merge(into: &mut JsonObject, name: &str, value: Option<Value>) -> Result<(), Error> {

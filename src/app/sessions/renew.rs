@@ -68,8 +68,7 @@ impl App {
             .ok_or(Forbidden::NotRenewable)?;
         let wanted = Wanted::again(&source.session, renewal.duration_in_seconds);
         let cap = until.max(source.session.expires_at);
-        // Liveness was asked of what this node knows, the rest was read from the database.
-        let rev = lowest(self.pulse.known(), caller.rev)?;
+        let rev = caller.rev;
         self.derive(
             caller,
             presented,
@@ -95,6 +94,7 @@ impl App {
         let key = key_caller(caller)?;
         let now = self.now();
         self.pulse.ensure_fresh(&self.store).await?;
+        // Before liveness is asked of what this node knows.
         let rev = lowest(self.pulse.known(), caller.rev)?;
         let own = self.identify_session(&exchange.subject_token, now)?;
         let source = self.source(&own.claims.jti, now).await?;

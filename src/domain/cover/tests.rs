@@ -292,6 +292,16 @@ fn nobody_sheds_or_takes_on_the_name_of_a_grantor() {
 }
 
 #[test]
+fn an_operator_ends_keys_that_others_granted() {
+    let mut operator = declared(json!({})).effective();
+    operator.operator = true;
+    let mut granted = may(json!({"allowedRoutes": ["a"]}));
+    granted.grantors = vec![account_id(2)];
+
+    assert_eq!(covers(&operator, &granted), Ok(()));
+}
+
+#[test]
 fn a_key_without_a_mint_side_hands_its_call_on_as_one() {
     let caller = may(json!({"allowedRoutes": ["bot/**", "token/create"]}));
     let target = |mint: &[&str]| {

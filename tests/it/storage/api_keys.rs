@@ -138,6 +138,9 @@ async fn a_list_has_the_living_keys_of_one_account_in_pages_both_ways(db: &TestD
     update(&store, &gone).await.unwrap();
 
     let filter = Filter::default();
+    let mut read = store.read().await.unwrap();
+    let all = api_keys::of_account(read.conn(), &ours.id).await.unwrap();
+    drop(read);
     let oldest_first = walk!(store, Order::Asc, |conn, page| {
         api_keys::list(conn, &ours.id, &filter, &page)
     });
@@ -147,6 +150,8 @@ async fn a_list_has_the_living_keys_of_one_account_in_pages_both_ways(db: &TestD
 
     assert_eq!(oldest_first, ids);
     assert_eq!(newest_first, reversed(&ids));
+    let all: Vec<_> = all.iter().map(|key| key.id.as_str()).collect();
+    assert_eq!(all, ids);
 }
 
 async fn a_list_is_narrowed_by_environment_and_by_the_callers_own_id(db: &TestDatabase) {

@@ -17,6 +17,7 @@ on_both_databases! {
     positions_follow_the_clock_and_never_go_back_with_it,
     a_change_that_is_rolled_back_gives_its_position_back,
     entries_come_in_order_and_go_by_age,
+    the_floor_is_the_highest_position_that_was_dropped_and_never_falls,
     who_saw_a_position_has_seen_all_below_it,
 }
 
@@ -57,7 +58,15 @@ async fn a_database_without_its_head_is_corrupt(db: &TestDatabase) {
 
     let advanced = change_log::advance(tx.conn(), at(START)).await;
     let head = change_log::head(tx.conn()).await;
+    let floor = change_log::floor(tx.conn()).await;
 
+    assert!(matches!(
+        floor,
+        Err(StoreError::Corrupt {
+            table: "change_head",
+            column: "floor"
+        })
+    ));
     for result in [advanced, head] {
         assert!(matches!(
             result,
@@ -153,6 +162,42 @@ async fn entries_come_in_order_and_go_by_age(db: &TestDatabase) {
         .await
         .unwrap();
     assert_eq!(all, entries[3..]);
+}
+
+async fn the_floor_is_the_highest_position_that_was_dropped_and_never_falls(db: &TestDatabase) {
+    let (store, maker) = (db.store().await, Maker::new());
+    create(&store, &maker).await;
+    let mut positions = Vec::new();
+    // The third was made by a node whose clock was an hour behind.
+    for millis in [START + 1, START + 5, START - 3_600_000, START + 9] {
+        let mut tx = store.write().await.unwrap();
+        let rev = change_log::advance(tx.conn(), at(millis)).await.unwrap();
+        let done = change_log::append(tx.conn(), rev.position, maker.tag(), at(millis)).await;
+        done.unwrap();
+        tx.commit().await.unwrap();
+        positions.push(rev.position);
+    }
+
+    let steps = [
+        (START - 9_000_000, Position::new(0), 0),
+        (START, positions[2], 1),
+        // The first is below what was dropped already.
+        (START + 2, positions[2], 1),
+        (START + 9, positions[2], 1),
+        (START + 10, positions[3], 1),
+        (START + 10, positions[3], 0),
+    ];
+    for (before, floor, dropped) in steps {
+        let mut tx = store.write().await.unwrap();
+        change_log::raise_floor(tx.conn(), at(before))
+            .await
+            .unwrap();
+        let rows = change_log::prune(tx.conn(), at(before)).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut read = store.read().await.unwrap();
+        let found = change_log::floor(read.conn()).await.unwrap();
+        assert_eq!((found, rows), (floor, dropped), "{before}");
+    }
 }
 
 /// Writers commit changes as fast as they can, each by a clock of its own that jumps about. A reader

@@ -43,6 +43,7 @@ async fn call_everything(tx: &mut Tx) {
     api_keys::find_in(tx.conn(), &child.id, &made.id)
         .await
         .unwrap();
+    api_keys::of_account(tx.conn(), &child.id).await.unwrap();
     api_keys::end_granted(tx.conn(), &child.id, now)
         .await
         .unwrap();
@@ -135,6 +136,8 @@ async fn call_what_belongs_to_nobody(tx: &mut Tx, maker: &Maker, root: &Account)
     change_log::since(tx.conn(), Position::new(0))
         .await
         .unwrap();
+    change_log::floor(tx.conn()).await.unwrap();
+    change_log::raise_floor(tx.conn(), now).await.unwrap();
     change_log::prune(tx.conn(), now).await.unwrap();
 
     idempotency::begin(tx.conn(), b"id", b"body", now)
@@ -310,12 +313,10 @@ async fn postgres_has_an_index_for_every_statement() {
     assert_eq!(lists, 18, "each list, either way");
 }
 
-/// A forgotten bind is NULL on SQLite, silently. So each function of the store has as many binds as
-/// its text has placeholders, and each function sends one statement.
-#[test]
-fn every_placeholder_is_bound() {
+/// The file and the text of every function that sends a statement.
+fn functions() -> Vec<(String, String)> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
-    let mut looked_at = 0;
+    let mut functions = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -324,25 +325,48 @@ fn every_placeholder_is_bound() {
         }
         let source = std::fs::read_to_string(&path).unwrap();
         for function in source.split("\npub async fn ").skip(1) {
-            let function = function.split("\n}\n").next().unwrap();
-            let title = format!("{name}: {}", function.split('(').next().unwrap());
-            assert_eq!(
-                function.matches("sqlx::").count(),
-                1,
-                "{title} sends one statement"
-            );
-            let number = |text: &str| -> Option<usize> {
-                let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
-                digits.parse().ok()
-            };
-            let last = function.split('$').skip(1).filter_map(number).max();
-            assert_eq!(
-                function.matches(".bind(").count(),
-                last.unwrap_or(0),
-                "{title}"
-            );
-            looked_at += 1;
+            let text = function.split("\n}\n").next().unwrap();
+            functions.push((name.clone(), text.to_owned()));
         }
     }
-    assert!(looked_at > 40, "{looked_at} functions were looked at");
+    assert!(functions.len() > 40, "{} functions", functions.len());
+    functions
+}
+
+/// A forgotten bind is NULL on SQLite, silently. So each function of the store has as many binds as
+/// its text has placeholders, and each function sends one statement.
+#[test]
+fn every_placeholder_is_bound() {
+    for (name, function) in functions() {
+        let title = format!("{name}: {}", function.split('(').next().unwrap());
+        assert_eq!(
+            function.matches("sqlx::").count(),
+            1,
+            "{title} sends one statement"
+        );
+        let number = |text: &str| -> Option<usize> {
+            let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().ok()
+        };
+        let last = function.split('$').skip(1).filter_map(number).max();
+        assert_eq!(
+            function.matches(".bind(").count(),
+            last.unwrap_or(0),
+            "{title}"
+        );
+    }
+}
+
+/// So that the plans of all are looked at.
+#[test]
+fn every_function_of_the_store_is_called_above() {
+    let called = include_str!("queries.rs");
+    for (module, function) in functions() {
+        let name = function.split(['(', '<']).next().unwrap();
+        let call = format!("{}::{name}(", module.trim_end_matches(".rs"));
+        assert!(
+            called.contains(&call),
+            "{call} is missing in call_everything"
+        );
+    }
 }

@@ -1,0 +1,50 @@
+//! What the server answers without the router: the same error body, headers, metrics and log.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::dispatch::sign;
+use super::json::JsonError;
+use super::problem::Problem;
+use super::server::{RenderProblem, ServerProblem};
+use crate::app::App;
+use crate::app::error::Error;
+use crate::domain::id::RequestId;
+
+/// The answers of this service to what goes wrong before or beside its endpoints.
+pub fn server_problems(app: &Arc<App>) -> Arc<RenderProblem> {
+    let app = Arc::clone(app);
+    Arc::new(move |problem| answer(&app, problem))
+}
+
+fn answer(app: &App, problem: ServerProblem) -> Response {
+    let Ok(id) = RequestId::new(app.now(), &*app.entropy) else {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return response;
+    };
+    let problem = match problem {
+        ServerProblem::BodyTooLarge => Problem::Json(JsonError::TooLarge),
+        ServerProblem::BodyUnreadable => Problem::Json(JsonError::Unreadable),
+        ServerProblem::BodyTooSlow => Problem::BodyTooSlow,
+        ServerProblem::Panicked => Error::internal("a handler panicked").into(),
+        ServerProblem::TooSlow => {
+            Error::Unavailable("a handler did not answer in time".into()).into()
+        }
+        ServerProblem::Overloaded => {
+            Error::Unavailable("too many requests are under way".into()).into()
+        }
+    };
+    let timer = app.metrics.begin_request();
+    let code = problem.error_code();
+    app.metrics.refused(code);
+    let mut response = problem.into_response(&id);
+    let status = response.status().as_u16();
+    timer.finish(None, status);
+    tracing::info!(request.id = %id, status, code, "request answered by the server");
+    sign(response.headers_mut(), &id);
+    response
+}
