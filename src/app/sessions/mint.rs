@@ -62,6 +62,10 @@ pub enum WantedMode {
     Intersect,
 }
 
+/// The path of the profile that mints for a child. It is no setting, since what it gives is not
+/// fixed.
+pub(super) const CHILD_PROFILE: &str = "user/{userId}";
+
 /// On what a session is minted.
 #[derive(Debug, Clone, Copy)]
 pub enum MintOn<'a> {
@@ -109,7 +113,17 @@ impl App {
         let now = self.now();
 
         let mut profile_use = None;
-        let mut terms = matches!(on, MintOn::Child).then(ProfileTerms::of_child);
+        let mut terms = None;
+        if let MintOn::Child = on {
+            let id = PlaceholderValue::parse(caller.account().as_str())
+                .map_err(|error| Error::Internal(error.into()))?;
+            let values = BTreeMap::from([("userId".to_owned(), id)]);
+            terms = Some(ProfileTerms::of_child());
+            profile_use = Some(ProfileUse {
+                path: CHILD_PROFILE.to_owned(),
+                values,
+            });
+        }
         if let MintOn::Profile(profile, values) = on {
             let mut values = values.clone();
             for name in &profile.makes {

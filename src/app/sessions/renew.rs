@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::mint::{profile_terms, refused};
+use super::mint::{CHILD_PROFILE, profile_terms, refused};
 use super::{
     App, BadCredential, Caller, Draft, Error, Forbidden, SessionCreated, capped, key_caller,
     lowest, session_caller,
@@ -12,7 +12,7 @@ use crate::app::idempotency::Once;
 use crate::domain::account::AccountChain;
 use crate::domain::api_key::KeyChain;
 use crate::domain::effective::Effective;
-use crate::domain::grant::{Wanted, grant};
+use crate::domain::grant::{ProfileTerms, Wanted, grant};
 use crate::domain::run_as::act_as;
 use crate::domain::session::{Origin, Session};
 use crate::domain::time::Timestamp;
@@ -111,6 +111,14 @@ impl App {
         // Twice the same question: what of the wish lies within the source, and what of that within
         // the key. So the outcome lies within both, whatever the mode.
         let mode = exchange.wanted.mode;
+        let asked = Wanted {
+            // What is left out is as in the source, even where that is everything.
+            routes: exchange
+                .wanted
+                .routes
+                .or_else(|| Some(source.session.scope.routes.clone())),
+            ..exchange.wanted
+        };
         let ceiling = Effective::of_exchange(
             source.session.environment,
             &source.session.scope,
@@ -118,7 +126,7 @@ impl App {
             source.session.expires_at,
         );
         let audiences = &self.policy.audiences;
-        let of_source = grant(&ceiling, None, &exchange.wanted, audiences, now).map_err(refused)?;
+        let of_source = grant(&ceiling, None, &asked, audiences, now).map_err(refused)?;
         let wanted = Wanted {
             routes: Some(of_source.scope.routes),
             permissions: of_source.scope.permissions,
@@ -229,6 +237,7 @@ impl App {
         } = source;
         let terms = match &session.profile {
             None => None,
+            Some(used) if used.path == CHILD_PROFILE => Some(ProfileTerms::of_child()),
             Some(used) => {
                 let profile = self
                     .policy
