@@ -231,9 +231,10 @@ async fn init(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     let settings = Settings::of_process(&args)?;
     logging::init(&settings.log_filter, settings.log_format)?;
     let (app, first) = open(&settings).await?;
-    match first {
-        Some(first) => announce_first(announce, &first, settings.listen, &args, &settings)?,
-        None => tracing::info!("this database was set up before; nothing was changed"),
+    if let Some(first) = first {
+        announce_first(announce, &first, settings.listen, &args, &settings)?;
+    } else {
+        tracing::info!("this database was set up before; nothing was changed");
     }
     app.store.close().await;
     Ok(())
@@ -261,7 +262,7 @@ fn reachable(listen: SocketAddr) -> Option<SocketAddr> {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     (listen.port() != 0).then(|| SocketAddr::new(ip, listen.port()))
 }
@@ -287,7 +288,7 @@ fn another_key(args: &SettingsArgs, settings: &Settings) -> String {
     let mut command = shell_word(&program);
     for (flag, value) in flags {
         if let Some(value) = value {
-            command.push_str(&format!(" {flag} {}", shell_word(value)));
+            command.extend([" ", flag, " ", &shell_word(value)]);
         }
     }
     command + " token create --unrestricted --name 'another first key'"

@@ -395,8 +395,20 @@ mod tests {
         let served = announcement(&first(Some("[::1]:8080"))).replace(key.expose(), "KEY");
         let unserved = announcement(&first(None)).replace(key.expose(), "KEY");
 
-        insta::assert_snapshot!(served, @"");
-        insta::assert_snapshot!(unserved, @"");
+        insta::assert_snapshot!(served, @r#"
+        KEY
+
+        curl -sS http://[::1]:8080/v1/session/create -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' -d '{"allowedRoutes":["bot/**"]}'
+
+        # The key is shown this once. If it is lost, this makes another:
+        # hallpass token create --unrestricted
+        "#);
+        insta::assert_snapshot!(unserved, @r"
+        KEY
+
+        # The key is shown this once. If it is lost, this makes another:
+        # hallpass token create --unrestricted
+        ");
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl App {
     /// its sessions, and the keys of its line that it no longer covers.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Forbidden::Exceeds`], [`Error::Invalid`].
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Invalid`].
     pub async fn update_token(
         &self,
         presented: &Presented,
@@ -171,7 +171,7 @@ impl App {
     /// and with it the sessions and, unless they shall live on, the keys that were made with it.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Forbidden::Exceeds`], [`Conflict::Secrets`].
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Conflict::Secrets`].
     pub async fn rotate_token(
         &self,
         presented: &Presented,

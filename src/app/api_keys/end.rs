@@ -14,7 +14,7 @@ impl App {
     /// Ends a key for good, with the keys that were made with it unless they shall live on.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Forbidden::Exceeds`].
+    /// [`Error::NotFound`], [`Error::Forbidden`].
     pub async fn delete_token(
         &self,
         presented: &Presented,
