@@ -29,16 +29,25 @@ struct Form(Vec<(String, String)>);
 
 impl Form {
     fn read(call: &Call, known: &[&str]) -> Result<Self, Problem> {
+        let form = Self::read_any(call)?;
+        form.refuse_others(known)?;
+        Ok(form)
+    }
+
+    fn read_any(call: &Call) -> Result<Self, Problem> {
         if !has_type(&call.headers, "application/x-www-form-urlencoded") {
             return Err(super::json::JsonError::MediaType.into());
         }
-        let parameters = parse_form(&call.body)?;
-        for (name, _) in &parameters {
+        Ok(Self(parse_form(&call.body)?))
+    }
+
+    fn refuse_others(&self, known: &[&str]) -> Result<(), Problem> {
+        for (name, _) in &self.0 {
             if !known.contains(&name.as_str()) && name != "client_id" && name != "client_secret" {
                 return Err(Error::invalid(name, "there is no such parameter").into());
             }
         }
-        Ok(Self(parameters))
+        Ok(())
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -136,12 +145,14 @@ async fn issue(mut call: Call) -> Result<Response, Problem> {
         "subject_token_type",
         "requested_token_type",
     ];
-    let form = Form::read(&call, &known)?;
+    let form = Form::read_any(&call)?;
     let exchange = match form.want("grant_type")? {
         "client_credentials" => false,
         EXCHANGE => true,
+        // Another grant has other parameters, so this is said before those are looked at.
         _ => return Err(Problem::UnsupportedGrant),
     };
+    form.refuse_others(&known)?;
     let caller = admit(&mut call, &form, &["session", "create"], MINT).await?;
     let routes = read_routes(&form)?;
     if exchange {
