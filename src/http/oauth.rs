@@ -4,6 +4,7 @@
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::endpoint::{Call, KEY, MINT, ok};
@@ -28,16 +29,25 @@ struct Form(Vec<(String, String)>);
 
 impl Form {
     fn read(call: &Call, known: &[&str]) -> Result<Self, Problem> {
+        let form = Self::read_any(call)?;
+        form.refuse_others(known)?;
+        Ok(form)
+    }
+
+    fn read_any(call: &Call) -> Result<Self, Problem> {
         if !has_type(&call.headers, "application/x-www-form-urlencoded") {
             return Err(super::json::JsonError::MediaType.into());
         }
-        let parameters = parse_form(&call.body)?;
-        for (name, _) in &parameters {
+        Ok(Self(parse_form(&call.body)?))
+    }
+
+    fn refuse_others(&self, known: &[&str]) -> Result<(), Problem> {
+        for (name, _) in &self.0 {
             if !known.contains(&name.as_str()) && name != "client_id" && name != "client_secret" {
                 return Err(Error::invalid(name, "there is no such parameter").into());
             }
         }
-        Ok(Self(parameters))
+        Ok(())
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -109,15 +119,19 @@ async fn admit(call: &mut Call, form: &Form, path: &[&str], need: Need) -> Resul
     Ok(caller)
 }
 
-/// RFC 6749 §2.3.1: id and secret, each form-encoded. Ours have no character that would change.
+/// RFC 6749 §2.3.1: id and secret, each form-encoded. Some clients encode `_` and `-`, others
+/// nothing at all. No id or secret has a percent sign or a space (RFC 6750 §2.1), so `%` always
+/// begins an encoded character, and `+` stands for itself.
 fn basic(encoded: &str) -> Result<(Option<String>, String), Problem> {
     let bad = || Error::from(BadCredential::Scheme);
     let decoded = STANDARD.decode(encoded).map_err(|_| bad())?;
     let text = String::from_utf8(decoded).map_err(|_| bad())?;
     let (id, secret) = text.split_once(':').ok_or_else(bad)?;
+    let decode = |part| percent_decode_str(part).decode_utf8().map_err(|_| bad());
+    let (id, secret) = (decode(id)?, decode(secret)?);
     Ok((
-        Some(id.to_owned()).filter(|id| !id.is_empty()),
-        secret.to_owned(),
+        Some(id.into_owned()).filter(|id| !id.is_empty()),
+        secret.into_owned(),
     ))
 }
 
@@ -131,12 +145,14 @@ async fn issue(mut call: Call) -> Result<Response, Problem> {
         "subject_token_type",
         "requested_token_type",
     ];
-    let form = Form::read(&call, &known)?;
+    let form = Form::read_any(&call)?;
     let exchange = match form.want("grant_type")? {
         "client_credentials" => false,
         EXCHANGE => true,
+        // Another grant has other parameters, so this is said before those are looked at.
         _ => return Err(Problem::UnsupportedGrant),
     };
+    form.refuse_others(&known)?;
     let caller = admit(&mut call, &form, &["session", "create"], MINT).await?;
     let routes = read_routes(&form)?;
     if exchange {
@@ -302,5 +318,25 @@ async fn end(mut call: Call) -> Result<Response, Problem> {
     match call.app.revoke_session(&call.presented, id.as_str()).await {
         Ok(_) | Err(Error::NotFound) => ok(&json!({})),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_credentials_are_read_encoded_and_plain() {
+        let read = |text: &str| basic(&STANDARD.encode(text)).ok();
+        let both = |id: &str, secret: &str| Some((Some(id.to_owned()), secret.to_owned()));
+
+        for text in ["key_a:sk_live_b", "key%5Fa:sk%5Flive%5fb"] {
+            assert_eq!(read(text), both("key_a", "sk_live_b"), "{text}");
+        }
+        assert_eq!(read("key_a:a+b/c=:d"), both("key_a", "a+b/c=:d"));
+        assert_eq!(read(":sk_live_b"), Some((None, "sk_live_b".to_owned())));
+        for text in ["key_a", "key_a:%ff", "%c3:x"] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 }
