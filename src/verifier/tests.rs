@@ -104,8 +104,8 @@ async fn a_session_makes_the_requests_that_its_routes_allow() {
         let (verifier, token) = (issuer.verifier(), issuer.token(&key, &[]));
 
         for target in ["/v1/bot/b1", "/v1/bot/b1/?q=1", "/v1/conversation/c1"] {
-            let verified = verifier.verify(&token, "GET", target, NOW).await.unwrap();
-            assert_eq!(verified.claims().aud, AUDIENCE, "{target}");
+            let outcome = verifier.verify(&token, "GET", target, NOW).await.unwrap();
+            assert_eq!(outcome.claims().aud, AUDIENCE, "{target}");
         }
         for (method, target) in [("POST", "/v1/bot/b1"), ("GET", "/v1/conversation/c1/x")] {
             let refused = verifier.verify(&token, method, target, NOW).await;
