@@ -108,6 +108,13 @@ impl App {
         {
             return Err(Forbidden::Impersonation.into());
         }
+        // Whoever acts for the account here must be the one who acts in the source, or the new token
+        // would not name it and not end with its right. The account itself may exchange whatever
+        // was minted for it; the actors of the source stay in it.
+        let actors = &caller.effective.grantors;
+        if !actors.is_empty() && *actors != source.session.actors {
+            return Err(Forbidden::Impersonation.into());
+        }
         // Twice the same question: what of the wish lies within the source, and what of that within
         // the key. So the outcome lies within both, whatever the mode.
         let mode = exchange.wanted.mode;

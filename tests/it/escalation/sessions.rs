@@ -347,6 +347,62 @@ async fn no_session_of_another_account_or_environment_is_exchanged() {
 }
 
 #[tokio::test]
+async fn no_exchange_loses_the_actor_or_escapes_the_denial_of_the_child() {
+    let town = Town::new().await;
+    let parent = town.account("parent").await;
+    let child = parent.child("child").await;
+    let full = parent.full_key().await;
+    let own = child.full_key().await;
+    let body = json!({"allowedRoutes": ["bot/**"]});
+    let by_parent = full
+        .acting_as(&child)
+        .post("/v1/session/create", body.clone())
+        .await
+        .ok();
+    let by_parent = Session::of(&town, &by_parent);
+    let childs = own.session(body).await;
+    let granted = format!("/v1/user/{}/token/create", child.id);
+    let granted = full.post(&granted, json!({})).await.ok();
+    let granted = crate::support::town::Key::of(&town, &granted);
+
+    // Whatever a parent gets by exchange says that the parent acts, and ends with its right to.
+    let mut tokens: Vec<String> = Vec::new();
+    for (caller, source) in [
+        (full.acting_as(&child), &by_parent),
+        (full.acting_as(&child), &childs),
+        ((*granted).clone(), &by_parent),
+        ((*granted).clone(), &childs),
+        // A child that exchanges what its parent minted keeps the parent's name in it.
+        ((*own).clone(), &by_parent),
+    ] {
+        let answer = exchanged(&caller, &source.token, &[]).await;
+        if answer.status.is_success() {
+            let token = answer.ok()["access_token"].as_str().unwrap().to_owned();
+            assert_eq!(
+                claims(&token)["act"]["sub"],
+                parent.id,
+                "{}",
+                claims(&token)
+            );
+            tokens.push(token);
+        } else {
+            answer.status(403);
+        }
+    }
+    assert!(!tokens.is_empty());
+    own.post(
+        "/v1/user/self/update",
+        json!({"impersonationPolicy": "deny"}),
+    )
+    .await
+    .ok();
+    for token in &tokens {
+        is_ended(&town, token).await;
+    }
+    is_alive(&town, &childs.token).await;
+}
+
+#[tokio::test]
 async fn no_oversized_or_repeated_subject_token_falls_back_to_the_callers_own() {
     let town = Town::new().await;
     let full = town.account("shop").await.full_key().await;
