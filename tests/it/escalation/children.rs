@@ -487,6 +487,26 @@ async fn a_child_is_claimed_once_and_by_nobody_who_was_not_given_a_key() {
 }
 
 #[tokio::test]
+async fn a_child_that_ended_its_own_key_is_not_claimed_by_its_parent() {
+    let town = Town::new().await;
+    let parent = town.account("parent").await;
+    let child = parent.child("child").await;
+    let full = parent.full_key().await;
+    let path = format!("/v1/user/{}/token/create", child.id);
+    let granted = Key::of(&town, &full.post(&path, json!({})).await.ok());
+    let body = json!({"unrestricted": true});
+    let own = granted.post("/v1/user/self/claim", body.clone()).await.ok();
+    let own = Key::of(&town, &own);
+    let deletion = format!("/v1/token/{}/delete", own.id);
+    own.post(&deletion, json!({})).await.ok();
+
+    let again = Key::of(&town, &full.post(&path, json!({})).await.ok());
+    let answer = again.post("/v1/user/self/claim", body).await;
+
+    answer.refused(409, "CONFLICT");
+}
+
+#[tokio::test]
 async fn an_impersonated_request_is_in_the_ledger_of_both() {
     let family = family().await;
     let made = family

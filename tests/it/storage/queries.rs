@@ -44,6 +44,7 @@ async fn call_everything(tx: &mut Tx) {
         .await
         .unwrap();
     api_keys::of_account(tx.conn(), &child.id).await.unwrap();
+    api_keys::had_own(tx.conn(), &child.id).await.unwrap();
     api_keys::end_granted(tx.conn(), &child.id, now)
         .await
         .unwrap();
