@@ -156,6 +156,45 @@ async fn a_log_with_another_id_ends_every_token_of_the_old_one() {
 }
 
 #[tokio::test]
+async fn a_log_that_falls_back_is_answered_with_503_until_it_has_another_id() {
+    let town = Town::new().await;
+    let shop = town.account("shop").await;
+    let full = shop.full_key().await;
+    let session = full
+        .session(json!({"allowedRoutes": ["bot/**"], "renewableForInSeconds": 3600}))
+        .await;
+    full.post(&format!("/v1/session/{}/revoke", session.id), json!({}))
+        .await
+        .ok();
+    town.poll().await;
+
+    // A backup from before the revocation is put back, and nobody says so.
+    town.sql("UPDATE change_head SET position = position - 1000")
+        .await;
+    town.sql("DELETE FROM change_log").await;
+
+    for wait_ms in [0, 2000, 0] {
+        town.advance_ms(wait_ms);
+        for answer in [
+            full.get("/v1/token/self/fetch").await,
+            full.post("/v1/session/create", json!({"allowedRoutes": ["bot/**"]}))
+                .await,
+            full.post("/v1/token/create", json!({"unrestricted": true}))
+                .await,
+            full.post("/v1/session/verify", json!({"token": session.token}))
+                .await,
+        ] {
+            answer.refused(503, "SERVICE_UNAVAILABLE");
+        }
+    }
+
+    town.sql("UPDATE change_head SET log_id = log_id + 1").await;
+    town.poll().await;
+    is_alive(&town, &full.token).await;
+    is_ended(&town, &session.token).await;
+}
+
+#[tokio::test]
 async fn knowledge_that_is_too_old_and_cannot_be_renewed_is_answered_with_503() {
     let town = Town::new().await;
     let full = town.account("shop").await.full_key().await;
@@ -169,4 +208,30 @@ async fn knowledge_that_is_too_old_and_cannot_be_renewed_is_answered_with_503() 
         let status = answer.status.as_u16();
         assert!([500, 503].contains(&status), "{answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_poll_takes_a_change_that_passed_it_for_a_log_that_fell_back() {
+    let town = Town::new().await;
+    let full = town.account("shop").await.full_key().await;
+    let mut polls = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let app = town.app();
+        polls.spawn(async move {
+            for _ in 0..150 {
+                app.poll().await.unwrap();
+            }
+        });
+    }
+
+    for _ in 0..40 {
+        full.post("/v1/user/self/update", json!({"name": "x"}))
+            .await
+            .ok();
+    }
+
+    while let Some(polled) = polls.join_next().await {
+        polled.unwrap();
+    }
+    is_alive(&town, &full.token).await;
 }
