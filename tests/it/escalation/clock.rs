@@ -94,6 +94,25 @@ async fn a_revocation_under_a_clock_that_went_backwards_takes_effect() {
 }
 
 #[tokio::test]
+async fn a_secret_that_was_cut_stays_cut_when_the_clock_moves_backwards() {
+    let town = Town::new().await;
+    let shop = town.account("shop").await;
+    let full = shop.full_key().await;
+    let old = shop.full_key().await;
+
+    let path = format!("/v1/token/{}/rotate", old.id);
+    full.post(&path, json!({"overlapInSeconds": 0})).await.ok();
+    is_dead(&town, &old.token).await;
+    back(&town, 1);
+
+    is_dead(&town, &old.token).await;
+    // Nor on a node that was started under such a clock.
+    back(&town, HOUR_MS);
+    town.restart().await;
+    is_dead(&town, &old.token).await;
+}
+
+#[tokio::test]
 async fn what_has_expired_stays_expired_when_the_clock_moves_backwards() {
     let town = Town::new().await;
     let shop = town.account("shop").await;
