@@ -1,6 +1,8 @@
 //! All integration tests in one program: each file in `tests/` would be one more to link.
 
 #[cfg(test)]
+mod escalation;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod route_properties;
