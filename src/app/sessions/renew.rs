@@ -7,7 +7,7 @@ use super::{
     App, BadCredential, Caller, Draft, Error, Forbidden, SessionCreated, capped, key_caller,
     lowest, session_caller,
 };
-use crate::app::authorise::{Presented, Who};
+use crate::app::authorise::Presented;
 use crate::app::idempotency::Once;
 use crate::domain::account::AccountChain;
 use crate::domain::api_key::KeyChain;
@@ -262,8 +262,7 @@ impl App {
             rev,
         };
         let (renewed, token) = self.sign(draft, presented)?;
-        let mut answer = SessionCreated::new(&renewed, token, cut);
-        answer.session_id = matches!(caller.who, Who::Session(_)).then(|| renewed.id.clone());
+        let answer = SessionCreated::new(&renewed, token, cut);
         let once = self.store_session(caller, &renewed, answer, None).await?;
         self.metrics
             .session_created(renewed.origin, renewed.environment);
