@@ -9,6 +9,7 @@ use super::App;
 use super::authorise::Caller;
 use super::error::Error;
 use crate::domain::audit::{Action, Entry};
+use crate::domain::environment::Environment;
 use crate::domain::id::{AccountId, KeyId, RequestId, SUFFIX_LEN, SessionId};
 use crate::domain::session::{Origin, Session};
 use crate::domain::time::Timestamp;
@@ -136,6 +137,13 @@ impl App {
         });
         items.truncate(wanted);
         let mut batch = page.batch(items, |item| &item.id);
+        // A test key sees what concerns test keys and test sessions.
+        let test = caller.effective.environment == Environment::Test;
+        let of_test = |item: &AuditItem| {
+            item.details.get("environment").and_then(Value::as_str)
+                == Some(Environment::Test.as_str())
+        };
+        batch.items.retain(|item| !test || of_test(item));
         batch.items.retain(|item| {
             filter
                 .account

@@ -25,6 +25,7 @@ use crate::domain::secret::{KeyDigest, PlainKey};
 use crate::domain::session::SessionScope;
 use crate::domain::time::Timestamp;
 use crate::store::{Conn, accounts, api_keys, change_log, secrets};
+use crate::token::TokenError;
 use crate::token::claims::Claims;
 
 /// What came in the `Authorization` header, not yet believed.
@@ -265,14 +266,16 @@ impl App {
         first: bool,
     ) -> Result<Caller, Error> {
         let now = self.now();
-        let identified = self.identify(reborrow(&mut conn), presented, now).await?;
+        let identified = self
+            .identify(reborrow(&mut conn), presented, now, first)
+            .await?;
         let key = match &identified.who {
-            Who::Key(chain) => Some((chain.key().id.clone(), chain.key().account.clone())),
-            Who::Session(_) | Who::Cli(_) => None,
+            Who::Key(chain) if first => Some(chain.key().clone()),
+            Who::Key(_) | Who::Session(_) | Who::Cli(_) => None,
         };
         let result = self.permit(conn, presented, identified, now, first).await;
-        if first && let (Err(Error::Forbidden(_)), Some((key, account))) = (&result, key) {
-            self.lately.refused(self, presented, key, account, now);
+        if let (Err(Error::Forbidden(_)), Some(key)) = (&result, key) {
+            self.lately.refused(self, presented, &key, now);
         }
         result
     }
@@ -282,14 +285,19 @@ impl App {
         mut conn: Conn<'_>,
         presented: &Presented,
         now: Timestamp,
+        first: bool,
     ) -> Result<Identified, Error> {
-        // Both before anything is read or asked, so that whatever ends meanwhile ends what is made
-        // of it, too: rows are as new as the database, liveness is as new as this node's knowledge.
-        let known = self.pulse.known();
+        // Before anything is read or asked, so that whatever ends meanwhile ends what is made of
+        // it, too: rows are as new as the database, liveness is as new as this node's knowledge.
         let head = change_log::head(reborrow(&mut conn)).await?;
-        self.pulse.check_head(known, head)?;
         let rev = match &presented.credential {
-            Credential::Token(_) => known.min(head).ok_or(BadCredential::TokenEnded)?,
+            Credential::Token(_) if first => self.knowledge(reborrow(&mut conn), head).await?,
+            // Under the lock the head is this change's own, which nobody may take for known yet.
+            Credential::Token(_) => self
+                .pulse
+                .known()
+                .min(head)
+                .ok_or(BadCredential::TokenEnded)?,
             Credential::None | Credential::Key(_) | Credential::Cli(_) => head,
         };
         let who = match &presented.credential {
@@ -300,7 +308,9 @@ impl App {
                     .await?;
                 Who::Key(Box::new(chain))
             }
-            Credential::Token(token) => Who::Session(Box::new(self.identify_session(token, now)?)),
+            Credential::Token(token) => {
+                Who::Session(Box::new(self.identify_token(token, presented, now)?))
+            }
             Credential::Cli(account) => {
                 let id = account.as_ref().unwrap_or(&self.operator);
                 let chain = accounts::chain(conn, id).await?.ok_or(Error::NotFound)?;
@@ -308,6 +318,21 @@ impl App {
             }
         };
         Ok(Identified { who, rev })
+    }
+
+    /// As of where this node knows the change log, read again when that is older than `head`: what
+    /// relies on both would be as old as the older of them, and a change that was made before may
+    /// have ended it already.
+    pub(crate) async fn knowledge(&self, conn: Conn<'_>, head: Rev) -> Result<Rev, Error> {
+        let known = self.pulse.known();
+        if known.log == head.log && known.position >= head.position {
+            return Ok(head);
+        }
+        self.pulse.refresh(conn).await?;
+        self.pulse
+            .known()
+            .min(head)
+            .ok_or_else(|| BadCredential::TokenEnded.into())
     }
 
     async fn identify_key(
@@ -336,6 +361,37 @@ impl App {
                 }
             }
         }
+    }
+
+    /// A session token, with the same limit on guesses as keys have.
+    fn identify_token(
+        &self,
+        token: &str,
+        presented: &Presented,
+        now: Timestamp,
+    ) -> Result<SessionCaller, Error> {
+        let address = presented.facts.address;
+        let clock_ms = self.clock.monotonic_ms();
+        let digest = KeyDigest::of(token.as_bytes());
+        if let Some(retry_ms) = self.limiter.blocked(address, &digest, clock_ms) {
+            return Err(Error::TooMany { retry_ms });
+        }
+        let identified = self.identify_session(token, now);
+        match &identified {
+            Ok(_) => self.limiter.good(&digest),
+            // Signed here, and over: no guess.
+            Err(Error::Unauthenticated(
+                BadCredential::Token(TokenError::Expired) | BadCredential::TokenEnded,
+            )) => {}
+            Err(Error::Unauthenticated(_)) => {
+                self.metrics.authentication_failed("token");
+                if let Some(retry_ms) = self.limiter.failed(address, clock_ms) {
+                    return Err(Error::TooMany { retry_ms });
+                }
+            }
+            Err(_) => {}
+        }
+        identified
     }
 
     /// The key that a digest opens, with its makers and accounts, whatever their state; nothing

@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 use super::App;
 use super::authorise::{Facts, Presented};
 use super::error::Error;
+use crate::domain::api_key::ApiKey;
 use crate::domain::audit::{Action, Entry, Outcome};
-use crate::domain::id::{AccountId, AuditId, KeyId};
+use crate::domain::id::AuditId;
 use crate::domain::secret::KeyDigest;
 use crate::domain::time::Timestamp;
 use crate::store::secrets::LastUsed;
@@ -46,14 +47,7 @@ impl Lately {
     }
 
     /// Remembers that an authenticated caller was refused.
-    pub fn refused(
-        &self,
-        app: &App,
-        presented: &Presented,
-        key: KeyId,
-        account: AccountId,
-        now: Timestamp,
-    ) {
+    pub fn refused(&self, app: &App, presented: &Presented, key: &ApiKey, now: Timestamp) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= REFUSALS_MAX {
             app.metrics.refused("LEDGER_BATCH_FULL");
@@ -64,6 +58,7 @@ impl Lately {
         };
         let facts = &presented.facts;
         let mut details = Map::new();
+        details.insert("environment".to_owned(), key.environment.as_str().into());
         details.insert("method".to_owned(), Value::from(facts.method.clone()));
         details.insert("path".to_owned(), Value::from(facts.path.as_str()));
         refused.push(Entry {
@@ -71,9 +66,9 @@ impl Lately {
             at: now,
             action: Action::Refused,
             outcome: Outcome::Refused,
-            actor: Some(account.clone()),
-            account,
-            key: Some(key),
+            actor: Some(key.account.clone()),
+            account: key.account.clone(),
+            key: Some(key.id.clone()),
             session: None,
             target: None,
             request: Some(facts.request.clone()),

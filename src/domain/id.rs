@@ -41,6 +41,13 @@ fn is_suffix(text: &str) -> bool {
     text.len() == SUFFIX_LEN && text.bytes().all(|byte| ALPHABET.contains(&byte))
 }
 
+/// Whether a text has the form of an id of any kind, as the cursor of a list has.
+pub fn is_id(text: &str) -> bool {
+    text.split_once('_').is_some_and(|(kind, suffix)| {
+        !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase()) && is_suffix(suffix)
+    })
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal) => {
         $(#[$doc])*
@@ -142,6 +149,23 @@ mod tests {
 
         assert!(early < late);
         assert_eq!(SessionId::parse(early.as_str()), Ok(early));
+    }
+
+    #[test]
+    fn a_cursor_has_the_form_of_an_id() {
+        let id = AccountId::new(Timestamp::from_millis(5), &SeededEntropy::new(2)).unwrap();
+
+        assert!(is_id(id.as_str()));
+        for text in [
+            "",
+            "abc",
+            "usr_",
+            "usr_1",
+            "_00000000000000000000000000",
+            "~",
+        ] {
+            assert!(!is_id(text), "{text}");
+        }
     }
 
     #[test]

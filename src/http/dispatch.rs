@@ -13,7 +13,7 @@ use axum::http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, HeaderName,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue, Method, Version};
 use axum::response::Response;
 use ipnet::IpNet;
 
@@ -151,6 +151,11 @@ async fn handle(
                 problem
             }
         });
+    }
+    // HTTP/2 always names scheme and authority; in HTTP/1 that is the form for proxies, and a second
+    // place to name the target.
+    if parts.version <= Version::HTTP_11 && parts.uri.scheme().is_some() {
+        return Err(PathError::NotAPath.into());
     }
     let raw = parts
         .uri

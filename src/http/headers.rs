@@ -124,7 +124,7 @@ impl From<RunAsHeader<'_>> for RunAs {
 
 const RUN_AS_IDS: [&str; 2] = ["x-runas-user-id", "x-runas-userid"];
 const RUN_AS_EMAILS: [&str; 2] = ["x-runas-user-email", "x-runas-child-user-email"];
-const RUN_AS_PREFIX: &str = "x-runas";
+const RUN_AS_PREFIX: &str = "xrunas";
 
 /// The wish to act as another account. A wish that cannot be read is an error and never ignored,
 /// or else the caller would act as itself.
@@ -173,13 +173,12 @@ fn connection_names_run_as(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A header name as the most lenient reader would take it: CGI and its children read `_` as `-`.
+/// A header name as the most lenient reader would take it: CGI and its children read `_` as `-`, and
+/// people write `X-Run-As`. So the separators do not count at all.
 fn folded(name: &[u8]) -> String {
     name.iter()
-        .map(|byte| match byte {
-            b'_' | b'.' => '-',
-            byte => char::from(byte.to_ascii_lowercase()),
-        })
+        .filter(|byte| !b"-_.".contains(byte))
+        .map(|byte| char::from(byte.to_ascii_lowercase()))
         .collect()
 }
 

@@ -16,6 +16,7 @@ use crate::app::api_keys::TokenItem;
 use crate::app::audit::AuditItem;
 use crate::app::error::Error;
 use crate::app::sessions::SessionItem;
+use crate::domain::id::is_id;
 use crate::domain::limits;
 use crate::domain::text::JsonObject;
 use crate::store::{Batch, Order, Page};
@@ -78,7 +79,12 @@ impl ListQuery {
         let mut filters = Vec::new();
         for (name, value) in parse_query(call.query.as_deref())? {
             match name.as_str() {
-                "cursor" => page.after = Some(value).filter(|cursor| !cursor.is_empty()),
+                "cursor" if value.is_empty() => {}
+                "cursor" if is_id(&value) => page.after = Some(value),
+                "cursor" => {
+                    let problem = "the cursor of the page before, as it was given";
+                    return Err(Error::invalid("cursor", problem).into());
+                }
                 "order" => {
                     page.order = match value.as_str() {
                         "asc" => Order::Asc,

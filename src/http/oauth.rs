@@ -65,7 +65,7 @@ impl Form {
 }
 
 pub(super) async fn token(call: Call) -> Result<Response, Problem> {
-    answer(issue(call).await)
+    answer(Box::pin(issue(call)).await)
 }
 
 pub(super) async fn introspect(call: Call) -> Result<Response, Problem> {

@@ -310,6 +310,10 @@ impl App {
             .await?
             .ok_or_else(|| Error::internal("a session without an account"))?;
         let mut details = Map::new();
+        details.insert(
+            "environment".to_owned(),
+            session.environment.as_str().into(),
+        );
         if caller.is_none() {
             details.insert("reported".to_owned(), true.into());
         }
@@ -429,12 +433,6 @@ fn texts(profile: &ProfileUse) -> BTreeMap<String, String> {
         .iter()
         .map(|(name, value)| (name.clone(), value.as_str().to_owned()))
         .collect()
-}
-
-/// The lower of two positions, for what relied on both.
-fn lowest(one: Rev, other: Rev) -> Result<Rev, Error> {
-    one.min(other)
-        .ok_or_else(|| BadCredential::TokenEnded.into())
 }
 
 /// When a session issued now would end.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::mint::{CHILD_PROFILE, profile_terms, refused};
 use super::{
     App, BadCredential, Caller, Draft, Error, Forbidden, SessionCreated, capped, key_caller,
-    lowest, session_caller,
+    session_caller,
 };
 use crate::app::authorise::Presented;
 use crate::app::idempotency::Once;
@@ -13,6 +13,7 @@ use crate::domain::account::AccountChain;
 use crate::domain::api_key::KeyChain;
 use crate::domain::effective::Effective;
 use crate::domain::grant::{ProfileTerms, Wanted, grant};
+use crate::domain::rate::Turn;
 use crate::domain::run_as::act_as;
 use crate::domain::session::{Origin, Session};
 use crate::domain::time::Timestamp;
@@ -61,6 +62,13 @@ impl App {
         let own = session_caller(caller)?;
         let now = self.now();
         let source = self.source(&own.claims.jti, now).await?;
+        // A renewal is a mint with the key, so it takes a turn of its limit.
+        if let Some(Turn::Wait { retry_ms }) = self
+            .limiter
+            .take_key(&source.key, self.clock.monotonic_ms())
+        {
+            return Err(Error::TooMany { retry_ms });
+        }
         let until = source
             .session
             .renewable_until
@@ -95,7 +103,9 @@ impl App {
         let now = self.now();
         self.pulse.ensure_fresh(&self.store).await?;
         // Before liveness is asked of what this node knows.
-        let rev = lowest(self.pulse.known(), caller.rev)?;
+        let rev = self
+            .knowledge(self.store.read().await?.conn(), caller.rev)
+            .await?;
         let own = self.identify_session(&exchange.subject_token, now)?;
         let source = self.source(&own.claims.jti, now).await?;
         // The session must be one that this key could have minted: of its account or, when it acts
