@@ -289,7 +289,9 @@ impl App {
     ) -> Result<Identified, Error> {
         // Before anything is read or asked, so that whatever ends meanwhile ends what is made of
         // it, too: rows are as new as the database, liveness is as new as this node's knowledge.
+        let known = self.pulse.known();
         let head = change_log::head(reborrow(&mut conn)).await?;
+        self.pulse.check_head(known, head)?;
         let rev = match &presented.credential {
             Credential::Token(_) if first => self.knowledge(reborrow(&mut conn), head).await?,
             // Under the lock the head is this change's own, which nobody may take for known yet.

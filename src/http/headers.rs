@@ -230,15 +230,17 @@ const METHOD_OVERRIDES: [&str; 4] = [
     "x-http-method-override",
     "x-method-override",
     "x-http-method",
-    // `_method`, folded.
+    // `_method`, with dashes.
     "-method",
 ];
 
 /// Whether a header asks the service behind to take the request for one of another method.
 pub fn method_override(headers: &HeaderMap) -> bool {
-    headers
-        .keys()
-        .any(|name| METHOD_OVERRIDES.contains(&folded(name.as_str().as_bytes()).as_str()))
+    headers.keys().any(|name| {
+        METHOD_OVERRIDES
+            .iter()
+            .any(|known| folded(known.as_bytes()) == folded(name.as_str().as_bytes()))
+    })
 }
 
 /// Proxies between the client and us that are looked at.

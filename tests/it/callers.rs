@@ -273,14 +273,14 @@ fn trials(world: &World, row: &Row) -> Vec<Trial> {
         trials.push(trial(
             "a key that may call other routes",
             world.scoped_elsewhere(),
-            or_denied("ROUTE_NOT_ALLOWED"),
+            Expected::Refused(403, "ROUTE_NOT_ALLOWED"),
         ));
     }
     if operation.manage.is_some() {
         trials.push(trial(
             "a key that may call every route and manages nothing",
             world.manages_nothing(),
-            or_denied("MANAGEMENT_NOT_ALLOWED"),
+            Expected::Refused(403, "MANAGEMENT_NOT_ALLOWED"),
         ));
     }
     trials.push(trial(STRANGER, world.rival(), by(row, Other::Stranger)));
