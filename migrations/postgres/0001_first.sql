@@ -86,6 +86,7 @@ CREATE TABLE api_key (
 CREATE INDEX api_key_account ON api_key (account_id, id) WHERE ended_at IS NULL;
 CREATE INDEX api_key_external ON api_key (account_id, external_id, id)
     WHERE external_id IS NOT NULL AND ended_at IS NULL;
+CREATE INDEX api_key_own ON api_key (account_id) WHERE grantors = '[]';
 CREATE INDEX api_key_maker ON api_key (maker_id) WHERE maker_id IS NOT NULL;
 
 -- A key has one secret, and for a while after a rotation more. Only digests are here.

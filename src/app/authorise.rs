@@ -287,6 +287,7 @@ impl App {
         // of it, too: rows are as new as the database, liveness is as new as this node's knowledge.
         let known = self.pulse.known();
         let head = change_log::head(reborrow(&mut conn)).await?;
+        self.pulse.check_head(known, head)?;
         let rev = match &presented.credential {
             Credential::Token(_) => known.min(head).ok_or(BadCredential::TokenEnded)?,
             Credential::None | Credential::Key(_) | Credential::Cli(_) => head,

@@ -67,25 +67,15 @@ impl Pulse {
     /// [`Error::Unavailable`] when the log cannot be read or has fallen back.
     pub async fn refresh(&self, mut conn: Conn<'_>) -> Result<bool, Error> {
         let asked_at_ms = self.clock.monotonic_ms();
-        let head = change_log::head(reborrow(&mut conn)).await?;
+        // Before the log is read: what was confirmed by then cannot be missing from it.
         let before = self.known();
+        let head = change_log::head(reborrow(&mut conn)).await?;
         let other_log = head.log != before.log;
         if head == before {
             self.write(|known| known.renew(asked_at_ms));
             return Ok(false);
         }
-        if !other_log && head.position < before.position {
-            self.write(|known| {
-                // Another poll may have seen more than this one; only a real step back counts.
-                known.fell_back |= head.position < known.ended.known().position
-                    && asked_at_ms >= known.asked_at_ms;
-            });
-            return if self.fell_back() {
-                Err(Error::Unavailable(LogFellBack.into()))
-            } else {
-                Ok(false)
-            };
-        }
+        self.check_head(before, head)?;
         let from = if other_log {
             Position::new(0)
         } else {
@@ -94,7 +84,11 @@ impl Pulse {
         let entries = change_log::since(reborrow(&mut conn), from).await?;
         let floor = change_log::floor(conn).await?;
         self.write(|known| {
-            if other_log {
+            if known.ended.known().log != head.log {
+                // Another poll has seen a newer log than this one.
+                if !other_log {
+                    return;
+                }
                 known.ended = EndedTags::new(head.log, head.position);
                 known.fell_back = false;
             }
@@ -106,6 +100,19 @@ impl Pulse {
             known.renew(asked_at_ms);
         });
         Ok(true)
+    }
+
+    /// Whether the log stands where it stood or further. `known` must have been taken before `head`
+    /// was read. A step back is remembered: nothing is decided until the log has another id.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] with [`LogFellBack`].
+    pub fn check_head(&self, known: Rev, head: Rev) -> Result<(), Error> {
+        if head.log == known.log && head.position < known.position {
+            self.write(|now| now.fell_back |= now.ended.known().log == known.log);
+            return Err(Error::Unavailable(LogFellBack.into()));
+        }
+        Ok(())
     }
 
     /// Makes sure that the knowledge is younger than the bound.

@@ -140,15 +140,17 @@ async fn handle(
     let target = parts.uri.path();
     if let Some(found) = find_outside(&parts.method, target)? {
         *template = Some(found.template);
-        return run(
-            edge,
-            found,
-            parts,
-            body,
-            RequestPath::from_segments(["outside"])?,
-            id,
-        )
-        .await;
+        let is_oauth = found.template.starts_with("/oauth2/");
+        let path = RequestPath::from_segments(["outside"])?;
+        let answer = run(edge, found, parts, body, path, id).await;
+        // What is refused before the endpoint is reached has the shape of its errors, too.
+        return answer.map_err(|problem| {
+            if is_oauth && !matches!(problem, Problem::OAuth(_)) {
+                Problem::OAuth(Box::new(problem))
+            } else {
+                problem
+            }
+        });
     }
     let raw = parts
         .uri

@@ -115,7 +115,9 @@ impl Problem {
         match self {
             Self::App(error) => app(error),
             Self::Path(error) => Row::bad("AMBIGUOUS_PATH", sentence(error)),
-            Self::Header(HeaderError::BadCredential) => unauthenticated(&BadCredential::Key),
+            Self::Header(HeaderError::BadCredential | HeaderError::LongCredential) => {
+                unauthenticated(&BadCredential::Key)
+            }
             Self::Header(error) => Row::bad("INVALID_REQUEST", sentence(error)),
             Self::OAuth(problem) => problem.row(),
             Self::UnsupportedGrant | Self::InvalidGrant => {

@@ -380,6 +380,22 @@ pub async fn end_granted(
     }))
 }
 
+/// Whether an account has or ever had a key that no parent made for it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn had_own(conn: Conn<'_>, account: &AccountId) -> Result<bool, StoreError> {
+    let own: Option<String> = on_conn!(conn, |c| {
+        sqlx::query_scalar(
+            "SELECT id FROM api_key WHERE account_id = $1 AND grantors = '[]' LIMIT 1",
+        )
+        .bind(account.as_str())
+        .fetch_optional(c)
+        .await?
+    });
+    Ok(own.is_some())
+}
+
 /// Every key of an account that was not ended, by id.
 ///
 /// # Errors

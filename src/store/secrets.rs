@@ -174,6 +174,32 @@ pub async fn expire(conn: Conn<'_>, key: &KeyId, at: Timestamp) -> Result<(), St
     Ok(())
 }
 
+/// Ends a secret at once, and so that no clock brings it back: nothing has the digest that takes the
+/// place of its own.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn cut(
+    conn: Conn<'_>,
+    digest: &KeyDigest,
+    nobodys: &KeyDigest,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    on_conn!(conn, |c| {
+        sqlx::query(
+            "UPDATE api_key_secret
+             SET digest = $2, expires_at = CASE WHEN expires_at < $3 THEN expires_at ELSE $3 END
+             WHERE digest = $1",
+        )
+        .bind(digest.as_bytes().as_slice())
+        .bind(nobodys.as_bytes().as_slice())
+        .bind(at.millis())
+        .execute(c)
+        .await?;
+    });
+    Ok(())
+}
+
 /// Records a last use, unless a later one is known.
 ///
 /// # Errors

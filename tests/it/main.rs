@@ -1,5 +1,11 @@
 //! All integration tests in one program: each file in `tests/` would be one more to link.
 
+#[cfg(all(test, feature = "server", feature = "sqlite", feature = "postgres"))]
+mod callers;
+#[cfg(all(test, feature = "server", feature = "sqlite", feature = "postgres"))]
+mod contract;
+#[cfg(test)]
+mod escalation;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]

@@ -106,11 +106,15 @@ impl fmt::Display for Violation {
     }
 }
 
+/// The document, parsed.
+pub(crate) fn document() -> Value {
+    serde_norway::from_str(DOCUMENT).expect("openapi.yaml is YAML")
+}
+
 impl Contract {
     /// Reads the document that was compiled in.
     pub(crate) fn load() -> Self {
-        let document: Value = serde_norway::from_str(DOCUMENT).expect("openapi.yaml is YAML");
-        Self::new(document)
+        Self::new(document())
     }
 
     fn new(document: Value) -> Self {

@@ -16,6 +16,7 @@ use crate::domain::cover::{covers, covers_made};
 use crate::domain::id::KeyId;
 use crate::domain::limits;
 use crate::domain::restrictions::CLEARABLE;
+use crate::domain::secret::KeyDigest;
 use crate::domain::text::JsonObject;
 use crate::domain::time::Timestamp;
 use crate::store::{api_keys, secrets};
@@ -196,8 +197,8 @@ impl App {
             });
         }
         let mut key = self.find_governed(&mut change, &caller, id).await?;
-        let living = secrets::of_key(change.conn(), &key.id)
-            .await?
+        let old = secrets::of_key(change.conn(), &key.id).await?;
+        let living = old
             .iter()
             .filter(|secret| secret.expires_at.is_none_or(|at| at > change.now))
             .count();
@@ -205,7 +206,14 @@ impl App {
             return Err(Error::Conflict(Conflict::Secrets));
         }
         let until = change.now.plus_secs(overlap_secs);
-        secrets::expire(change.conn(), &key.id, until).await?;
+        if overlap_secs == 0 {
+            for secret in &old {
+                let nobodys = KeyDigest::of(&self.entropy.bytes::<32>()?);
+                secrets::cut(change.conn(), &secret.digest, &nobodys, until).await?;
+            }
+        } else {
+            secrets::expire(change.conn(), &key.id, until).await?;
+        }
         let plain = self.insert_secret(&mut change, &key).await?;
         if overlap_secs == 0 {
             change.end(key.tag).await?;

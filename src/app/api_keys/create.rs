@@ -146,7 +146,7 @@ impl App {
         }
         let account = caller.subject.account().clone();
         let mine = api_keys::of_account(change.conn(), &account.id).await?;
-        if mine.iter().any(|key| key.grantors.is_empty()) {
+        if api_keys::had_own(change.conn(), &account.id).await? {
             return Err(Error::Conflict(Conflict::Claimed));
         }
         let mut own_power = caller.effective.clone();

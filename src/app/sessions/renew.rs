@@ -7,7 +7,7 @@ use super::{
     App, BadCredential, Caller, Draft, Error, Forbidden, SessionCreated, capped, key_caller,
     lowest, session_caller,
 };
-use crate::app::authorise::{Presented, Who};
+use crate::app::authorise::Presented;
 use crate::app::idempotency::Once;
 use crate::domain::account::AccountChain;
 use crate::domain::api_key::KeyChain;
@@ -106,6 +106,13 @@ impl App {
                 .environment
                 .covers(source.session.environment)
         {
+            return Err(Forbidden::Impersonation.into());
+        }
+        // Whoever acts for the account here must be the one who acts in the source, or the new token
+        // would not name it and not end with its right. The account itself may exchange whatever
+        // was minted for it; the actors of the source stay in it.
+        let actors = &caller.effective.grantors;
+        if !actors.is_empty() && *actors != source.session.actors {
             return Err(Forbidden::Impersonation.into());
         }
         // Twice the same question: what of the wish lies within the source, and what of that within
@@ -271,8 +278,7 @@ impl App {
             rev,
         };
         let (renewed, token) = self.sign(draft, presented)?;
-        let mut answer = SessionCreated::new(&renewed, token, cut);
-        answer.session_id = matches!(caller.who, Who::Session(_)).then(|| renewed.id.clone());
+        let answer = SessionCreated::new(&renewed, token, cut);
         let once = self.store_session(caller, &renewed, answer, None).await?;
         self.metrics
             .session_created(renewed.origin, renewed.environment);

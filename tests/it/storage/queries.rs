@@ -6,6 +6,7 @@ use hallpass::domain::account::Account;
 use hallpass::domain::api_key::ApiKey;
 use hallpass::domain::environment::Environment;
 use hallpass::domain::liveness::Position;
+use hallpass::domain::secret::KeyDigest;
 use hallpass::store::secrets::LastUsed;
 use hallpass::store::signing_keys::SigningKeyRow;
 use hallpass::store::{
@@ -44,6 +45,7 @@ async fn call_everything(tx: &mut Tx) {
         .await
         .unwrap();
     api_keys::of_account(tx.conn(), &child.id).await.unwrap();
+    api_keys::had_own(tx.conn(), &child.id).await.unwrap();
     api_keys::end_granted(tx.conn(), &child.id, now)
         .await
         .unwrap();
@@ -72,6 +74,10 @@ async fn call_what_belongs_to(
         .await
         .unwrap();
     secrets::expire(tx.conn(), &key.id, now).await.unwrap();
+    let nobodys = KeyDigest::of(b"nobody");
+    secrets::cut(tx.conn(), &nobodys, &secret.digest, now)
+        .await
+        .unwrap();
     secrets::touch(tx.conn(), &secret.digest, &used)
         .await
         .unwrap();

@@ -380,6 +380,11 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// The one who holds it.
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
     /// The key in an answer of `token/create` or `token/rotate`.
     pub(crate) fn of(town: &Town, made: &Value) -> Self {
         let token = text(&made["token"]);
@@ -420,6 +425,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// The one who holds it.
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
     /// The session in an answer that has one.
     pub(crate) fn of(town: &Town, made: &Value) -> Self {
         let token = text(&made["token"]);
