@@ -236,11 +236,14 @@ const METHOD_OVERRIDES: [&str; 4] = [
 
 /// Whether a header asks the service behind to take the request for one of another method.
 pub fn method_override(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| {
-        METHOD_OVERRIDES
-            .iter()
-            .any(|known| folded(known.as_bytes()) == folded(name.as_str().as_bytes()))
-    })
+    headers
+        .keys()
+        .any(|name| METHOD_OVERRIDES.contains(&dashed(name.as_str()).as_str()))
+}
+
+/// A header name as CGI and its children read it: `_` is `-`.
+fn dashed(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 
 /// Proxies between the client and us that are looked at.
