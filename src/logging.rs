@@ -32,6 +32,10 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
         .map_err(LoggingError::Begun)
 }
 
+/// Libraries that log what travels, which is secret, in their finer levels. No filter of the
+/// settings brings those back.
+const NEVER_BELOW: [&str; 4] = ["h2=info", "hyper=info", "hyper_util=info", "rustls=info"];
+
 fn subscriber<W>(
     filter: &str,
     format: LogFormat,
@@ -41,9 +45,12 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder()
+    let mut filter = EnvFilter::builder()
         .parse(filter)
         .map_err(LoggingError::Filter)?;
+    for directive in NEVER_BELOW {
+        filter = filter.add_directive(directive.parse().map_err(LoggingError::Filter)?);
+    }
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 use zeroize::Zeroizing;
@@ -150,24 +153,58 @@ fn read_template(setting: &TemplateSetting) -> anyhow::Result<Template> {
     })
 }
 
-/// Opens the database and all that stands on it.
+/// Opens the database and all that stands on it, and sets it up where that was not done.
 ///
 /// # Errors
 /// What is in the way, with what to do about it.
 pub async fn open(settings: &Settings) -> anyhow::Result<(Arc<App>, Option<FirstStart>)> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
     let policy = policy(settings).context("the settings cannot be used")?;
+    let store = open_store(settings).await?;
+    start(settings, store, policy).await
+}
+
+/// Opens a database that was set up before. A command that was meant for another one makes none, and
+/// no first key that nobody sees.
+async fn open_existing(settings: &Settings) -> anyhow::Result<Arc<App>> {
+    let policy = policy(settings).context("the settings cannot be used")?;
+    let not_set_up = || {
+        anyhow!(
+            "the database {} was not set up; is it the right one? `hallpass init` makes a new one, --url asks a server",
+            settings.database_url
+        )
+    };
+    if Store::is_absent(settings.database_url.reveal()) {
+        return Err(not_set_up());
+    }
+    let store = open_store(settings).await?;
+    if !is_set_up(&store).await? {
+        return Err(not_set_up());
+    }
+    Ok(start(settings, store, policy).await?.0)
+}
+
+async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let size = PoolSize {
         max: settings.limits.database_connections_max,
     };
-    let store = Store::open(settings.database_url.reveal(), size)
+    Store::open(settings.database_url.reveal(), size)
         .await
-        .with_context(|| format!("the database {}", settings.database_url))?;
-    let set_up = instance::operator(store.read().await?.conn())
-        .await?
-        .is_some();
-    let master = master_key(&settings.master_key, set_up, &*entropy)?;
+        .with_context(|| format!("the database {}", settings.database_url))
+}
+
+async fn is_set_up(store: &Store) -> anyhow::Result<bool> {
+    let operator = instance::operator(store.read().await?.conn()).await?;
+    Ok(operator.is_some())
+}
+
+async fn start(
+    settings: &Settings,
+    store: Store,
+    policy: Policy,
+) -> anyhow::Result<(Arc<App>, Option<FirstStart>)> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
+    let master = master_key(&settings.master_key, is_set_up(&store).await?, &*entropy)?;
     let metrics = Arc::new(Metrics::new(Arc::clone(&clock), templates()));
     let parts = Parts {
         store,
@@ -205,14 +242,23 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
             settings.listen
         )
     })?;
-    let (app, first) = open(&settings).await?;
-    app.adopt_configured_algorithm()
-        .await
-        .context("the signing keys cannot be changed to the configured algorithm")?;
     let listen = listener.local_addr()?;
+    let settings = if settings.listen.port() == 0 {
+        // What follows from the address, such as the issuer, must not name port 0.
+        Settings::of_process(&SettingsArgs {
+            listen: Some(listen.to_string()),
+            ..args.clone()
+        })?
+    } else {
+        settings
+    };
+    let (app, first) = open(&settings).await?;
     if let Some(first) = first {
         announce_first(announce, &first, listen, &args, &settings)?;
     }
+    app.adopt_configured_algorithm()
+        .await
+        .context("the signing keys cannot be changed to the configured algorithm")?;
     tracing::info!(%listen, issuer = settings.issuer.as_str(), "ready");
     let mut tasks = maintenance::spawn(&app);
     let limits = server::ServerLimits::from(&settings.limits);
@@ -285,13 +331,14 @@ fn another_key(args: &SettingsArgs, settings: &Settings) -> String {
         ),
         ("--keys-dir", args.keys_dir.as_deref()),
     ];
-    let mut command = shell_word(&program);
+    let mut words = vec![shell_word(&program)];
     for (flag, value) in flags {
         if let Some(value) = value {
-            command.extend([" ", flag, " ", &shell_word(value)]);
+            words.extend([flag.to_owned(), shell_word(value)]);
         }
     }
-    command + " token create --unrestricted --name 'another first key'"
+    words.push("token create --unrestricted --name 'another first key'".to_owned());
+    words.join(" ")
 }
 
 /// One word of a POSIX shell.
@@ -306,23 +353,31 @@ fn shell_word(text: &str) -> String {
 
 async fn open_local(args: SettingsArgs) -> anyhow::Result<LocalClient> {
     let settings = Settings::of_process(&args)?;
-    let (app, first) = open(&settings).await?;
-    if first.is_some() {
-        bail!(
-            "the database was empty and has just been set up; run `hallpass token create --unrestricted` for a key"
-        );
-    }
+    let app = open_existing(&settings).await?;
     let router = edge(&app, &settings);
     Ok(LocalClient::new(Box::new(move |mut request| {
         let router = router.clone();
         if let Some(AsAccount(account)) = request.extensions_mut().remove::<AsAccount>() {
+            // A session speaks for the key that mints it, and there is none here.
+            if request.uri().path().ends_with("/session/create") {
+                return Box::pin(async {
+                    refusal(
+                        StatusCode::BAD_REQUEST,
+                        "A session is minted with an API key: give --url (or HALLPASS_URL), and the key as --key-file or HALLPASS_KEY.",
+                    )
+                });
+            }
             // A text that is no id of an account is one that does not exist.
             let account = account.map(|id| AccountId::parse(&id));
             match account.transpose() {
                 Ok(account) => {
                     request.extensions_mut().insert(LocalOperator(account));
                 }
-                Err(_) => return Box::pin(async { not_found() }),
+                Err(_) => {
+                    return Box::pin(async {
+                        refusal(StatusCode::NOT_FOUND, "There is no such account.")
+                    });
+                }
             }
         }
         let answer: BoxFuture<'static, _> = Box::pin(async move {
@@ -335,21 +390,21 @@ async fn open_local(args: SettingsArgs) -> anyhow::Result<LocalClient> {
     })))
 }
 
-fn not_found() -> axum::response::Response {
-    let body = r#"{"message":"There is no such account.","code":"NOT_FOUND"}"#;
-    let mut response = axum::response::Response::new(axum::body::Body::from(body));
-    *response.status_mut() = axum::http::StatusCode::NOT_FOUND;
-    let json = axum::http::HeaderValue::from_static("application/json");
-    response
-        .headers_mut()
-        .insert(axum::http::header::CONTENT_TYPE, json);
-    response
+/// Refuses a command before it comes to the API.
+fn refusal(status: StatusCode, message: &'static str) -> Response {
+    let code = match status {
+        StatusCode::NOT_FOUND => "NOT_FOUND",
+        _ => "BAD_REQUEST",
+    };
+    let body = serde_json::json!({ "message": message, "code": code });
+    let json = [(CONTENT_TYPE, "application/json")];
+    (status, json, body.to_string()).into_response()
 }
 
 async fn rewrap(args: SettingsArgs, rewrap: RewrapArgs) -> anyhow::Result<usize> {
     let settings = Settings::of_process(&args)?;
     let new = read_master_key(&rewrap.new_master_key_file)?;
-    let (app, _) = open(&settings).await?;
+    let app = open_existing(&settings).await?;
     let facts = Facts {
         request: RequestId::new(app.now(), &*app.entropy)?,
         method: "POST".to_owned(),

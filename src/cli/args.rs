@@ -17,13 +17,25 @@ use super::values::{PathId, Secret};
 use super::verify::VerifyArgs;
 use crate::settings::SettingsArgs;
 
+/// Settings that have no flag.
+const VARIABLES: &str = "\
+Settings without a flag:
+  HALLPASS_MASTER_KEY, HALLPASS_MASTER_KEY_FILE  The master key, or the file that has it
+                                                 [default: master.key in the keys directory]
+  HALLPASS_AUDIENCE                              The audience of sessions that name none
+                                                 [default: <issuer>/api]
+  HALLPASS_ALGORITHM                             ES256, EdDSA or RS256 [default: ES256]
+  HALLPASS_LOG                                   What is logged [default: info]
+  HALLPASS_LOG_FORMAT                            text or json [default: text]
+All others are in the settings file.";
+
 /// Turns long-lived API keys into short-lived, signed sessions. Without a command it serves.
 ///
 /// Commands that manage something work on the database of the settings, as the operator, or with
 /// --url and a key against a running server. Exit codes: 0 done; 1 refused, invalid or not covered;
 /// 2 wrong arguments; 3 no server or no database.
 #[derive(Debug, Parser)]
-#[command(name = "hallpass", version, max_term_width = 100)]
+#[command(name = "hallpass", version, max_term_width = 100, after_long_help = VARIABLES)]
 pub struct Cli {
     /// What to do; without it, serve.
     #[command(subcommand)]

@@ -15,6 +15,7 @@ use crate::app::accounts::UserItem;
 use crate::app::api_keys::TokenItem;
 use crate::app::audit::AuditItem;
 use crate::app::error::Error;
+use crate::app::keyring::SigningKeyItem;
 use crate::app::sessions::SessionItem;
 use crate::domain::id::is_id;
 use crate::domain::limits;
@@ -57,6 +58,27 @@ impl Listed for AuditItem {
     fn cursor(&self) -> &str {
         &self.id
     }
+}
+
+impl Listed for SigningKeyItem {
+    fn cursor(&self) -> &str {
+        &self.kid
+    }
+}
+
+/// A page of what is at hand as a whole, in the order of `desc`. Behind a cursor that is not there,
+/// there is nothing.
+pub(super) fn page_of<T: Listed>(mut whole: Vec<T>, page: &Page) -> Vec<T> {
+    if page.order == Order::Asc {
+        whole.reverse();
+    }
+    let after = page.after.as_deref();
+    let begin = after.map_or(0, |after| {
+        let found = whole.iter().position(|item| item.cursor() == after);
+        found.map_or(whole.len(), |index| index + 1)
+    });
+    let take = usize::try_from(page.take).unwrap_or(usize::MAX);
+    whole.into_iter().skip(begin).take(take).collect()
 }
 
 /// The query of a list.

@@ -1,10 +1,13 @@
 //! Signing keys, for operators.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::endpoint::{Call, ok};
+use super::list::{ListQuery, page_of, respond};
 use super::problem::Problem;
 use crate::domain::environment::Environment;
 use crate::token::Algorithm;
@@ -17,12 +20,20 @@ struct Rotation {
 }
 
 pub(super) async fn list(call: Call) -> Result<Response, Problem> {
-    let items = call.app.list_signing_keys().await?;
-    let cursor = items
-        .last()
-        .map(|item| item.kid.clone())
-        .unwrap_or_default();
-    ok(&json!({ "items": items, "cursor": cursor }))
+    let query = ListQuery::parse(&call, &[])?;
+    let app = Arc::clone(&call.app);
+    respond(&call, query, move |page| {
+        let app = Arc::clone(&app);
+        async move {
+            let mut keys = app.list_signing_keys().await?;
+            keys.sort_by(|one, other| {
+                let at = other.created_at.cmp(&one.created_at);
+                at.then_with(|| one.kid.cmp(&other.kid))
+            });
+            Ok(page_of(keys, &page))
+        }
+    })
+    .await
 }
 
 pub(super) async fn rotate(call: Call) -> Result<Response, Problem> {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::endpoint::{Call, id, ok, once};
-use super::list::{self, ListQuery};
+use super::list::{self, ListQuery, Listed};
 use super::problem::Problem;
 use crate::app::error::Error;
 use crate::app::who;
 use crate::domain::environment::Environment;
+use crate::domain::template::Template;
 use crate::store::api_keys::Filter;
 
 #[derive(Deserialize, Default)]
@@ -116,28 +117,43 @@ pub(super) async fn import(call: Call) -> Result<Response, Problem> {
     ok(&call.app.import_token(&call.presented, call.json()?).await?)
 }
 
+#[derive(Serialize)]
+struct TemplateItem {
+    #[serde(skip)]
+    name: String,
+    #[serde(flatten)]
+    item: Value,
+}
+
+impl Listed for TemplateItem {
+    fn cursor(&self) -> &str {
+        &self.name
+    }
+}
+
 pub(super) async fn templates(call: Call) -> Result<Response, Problem> {
-    let items: Vec<Value> = call
-        .app
-        .policy
-        .templates
-        .iter()
-        .map(|template| {
-            json!({
-                "name": template.name,
-                "title": template.title,
-                "description": template.description,
-                "kind": template.kind,
-                "placeholders": template.placeholders,
-                "unrestricted": template.unrestricted,
-                "config": template.config,
-            })
-        })
-        .collect();
-    let cursor = items
-        .last()
-        .and_then(|item| item.get("name"))
-        .cloned()
-        .unwrap_or("".into());
-    ok(&json!({ "items": items, "cursor": cursor }))
+    let query = ListQuery::parse(&call, &[])?;
+    let app = Arc::clone(&call.app);
+    list::respond(&call, query, move |page| {
+        let items = app.policy.templates.iter().map(template_item).collect();
+        let page = list::page_of(items, &page);
+        async { Ok(page) }
+    })
+    .await
+}
+
+fn template_item(template: &Template) -> TemplateItem {
+    let item = json!({
+        "name": template.name,
+        "title": template.title,
+        "description": template.description,
+        "kind": template.kind,
+        "placeholders": template.placeholders,
+        "unrestricted": template.unrestricted,
+        "config": template.config,
+    });
+    TemplateItem {
+        name: template.name.clone(),
+        item,
+    }
 }

@@ -125,11 +125,24 @@ impl Store {
         }
     }
 
+    /// Whether the URL names a database file that is not there. A server is asked when it is opened.
+    pub fn is_absent(url: &str) -> bool {
+        #[cfg(feature = "sqlite")]
+        if let Ok(options) = sqlx::sqlite::SqliteConnectOptions::from_str(url) {
+            return url.starts_with("sqlite:") && !options.get_filename().exists();
+        }
+        false
+    }
+
     /// Asks the database for a sign of life.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn ping(&self) -> Result<(), StoreError> {
+        // A file that was removed goes on working for those who have it open, until they end.
+        if self.file().is_some_and(|file| !file.exists()) {
+            return Err(StoreError::Unavailable(sqlx::Error::PoolClosed));
+        }
         let mut read = self.read().await?;
         super::on_conn!(read.conn(), |c| {
             sqlx::query("SELECT 1").execute(c).await?;

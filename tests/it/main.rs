@@ -9,6 +9,8 @@ mod escalation;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod route_properties;
 #[cfg(test)]
 mod storage;

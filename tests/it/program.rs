@@ -1,0 +1,10 @@
+//! The whole program: the built binary, its files, its streams, its signals.
+
+mod commands;
+mod crash;
+mod first_start;
+mod limits;
+mod observed;
+mod process;
+mod refusals;
+mod stopping;
