@@ -68,7 +68,7 @@ impl Listed for SigningKeyItem {
 
 /// A page of what is at hand as a whole, in the order of `desc`. Behind a cursor that is not there,
 /// there is nothing.
-pub(super) fn page_of<T: Listed>(mut whole: Vec<T>, page: &Page) -> Vec<T> {
+pub(super) fn page_of<T: Listed>(mut whole: Vec<T>, page: &Page) -> Batch<T> {
     if page.order == Order::Asc {
         whole.reverse();
     }
@@ -78,7 +78,8 @@ pub(super) fn page_of<T: Listed>(mut whole: Vec<T>, page: &Page) -> Vec<T> {
         found.map_or(whole.len(), |index| index + 1)
     });
     let take = usize::try_from(page.take).unwrap_or(usize::MAX);
-    whole.into_iter().skip(begin).take(take).collect()
+    let items = whole.into_iter().skip(begin).take(take).collect();
+    page.batch(items, Listed::cursor)
 }
 
 /// The query of a list.
@@ -90,8 +91,21 @@ pub(super) struct ListQuery {
 }
 
 impl ListQuery {
-    /// Reads the query. `names` are the filters that this list has.
+    /// Reads the query of a list whose cursors are ids. `names` are the filters that it has.
     pub(super) fn parse(call: &Call, names: &[&str]) -> Result<Self, Problem> {
+        Self::parse_with(call, names, is_id)
+    }
+
+    /// Reads the query of a list whose cursors are names.
+    pub(super) fn parse_named(call: &Call) -> Result<Self, Problem> {
+        Self::parse_with(call, &[], |cursor| !cursor.contains(char::is_control))
+    }
+
+    fn parse_with(
+        call: &Call,
+        names: &[&str],
+        is_cursor: fn(&str) -> bool,
+    ) -> Result<Self, Problem> {
         let mut page = Page {
             after: None,
             order: Order::Desc,
@@ -102,7 +116,7 @@ impl ListQuery {
         for (name, value) in parse_query(call.query.as_deref())? {
             match name.as_str() {
                 "cursor" if value.is_empty() => {}
-                "cursor" if is_id(&value) => page.after = Some(value),
+                "cursor" if is_cursor(&value) => page.after = Some(value),
                 "cursor" => {
                     let problem = "the cursor of the page before, as it was given";
                     return Err(Error::invalid("cursor", problem).into());

@@ -20,7 +20,7 @@ struct Rotation {
 }
 
 pub(super) async fn list(call: Call) -> Result<Response, Problem> {
-    let query = ListQuery::parse(&call, &[])?;
+    let query = ListQuery::parse_named(&call)?;
     let app = Arc::clone(&call.app);
     respond(&call, query, move |page| {
         let app = Arc::clone(&app);

@@ -132,7 +132,7 @@ impl Listed for TemplateItem {
 }
 
 pub(super) async fn templates(call: Call) -> Result<Response, Problem> {
-    let query = ListQuery::parse(&call, &[])?;
+    let query = ListQuery::parse_named(&call)?;
     let app = Arc::clone(&call.app);
     list::respond(&call, query, move |page| {
         let items = app.policy.templates.iter().map(template_item).collect();
