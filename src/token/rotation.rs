@@ -259,14 +259,16 @@ impl<'k> Stock<'k> {
 }
 
 /// The *next* key that has been published for longest. While another key signs there is time to
-/// change the algorithm, so one of another algorithm is replaced; in an emergency it is taken.
+/// change the algorithm, so one that still has the algorithm of the active key, though the policy
+/// has another, is replaced; in an emergency it is taken. One of a third algorithm was asked for by
+/// command and stays.
 fn choose_next<'k>(
     candidates: impl Iterator<Item = &'k KeyRecord>,
     active: Option<&KeyRecord>,
     policy: &RotationPolicy,
 ) -> Option<&'k KeyRecord> {
     candidates
-        .filter(|key| active.is_none() || key.alg == policy.alg)
+        .filter(|key| key.alg == policy.alg || active.is_none_or(|active| active.alg != key.alg))
         .min_by_key(|key| (key.published_at, &key.kid))
 }
 
