@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use super::endpoint::{Access, Answer, Call, Endpoint, MINT};
 use super::headers::{self, HeaderError, RawCredential};
 use super::json::read_bytes;
-use super::problem::Problem;
+use super::problem::{Problem, rate_headers, secs_up};
 use super::routes::{ENDPOINTS, OUTSIDE, PROFILE};
 use super::server::PeerAddr;
 use super::sessions;
@@ -112,15 +112,14 @@ async fn handle(
     let target = parts.uri.path();
     if let Some(found) = find_outside(&parts.method, target)? {
         *template = Some(found.template);
-        return run(
-            edge,
-            found,
-            parts,
-            body,
-            RequestPath::from_segments(["outside"])?,
-            id,
-        )
-        .await;
+        let oauth = found.template.starts_with("/oauth2/");
+        let path = RequestPath::from_segments(["outside"])?;
+        let answer = run(edge, found, parts, body, path, id).await;
+        return if oauth {
+            answer.map_err(Problem::into_oauth)
+        } else {
+            answer
+        };
     }
     let raw = parts
         .uri
@@ -192,13 +191,19 @@ async fn run(
         body,
         idempotency_key,
     };
-    let mut response = handler(call).await?;
-    if let Some((limit, remaining, reset)) = turn {
-        let headers = response.headers_mut();
-        headers.insert("ratelimit-limit", limit.into());
-        headers.insert("ratelimit-remaining", remaining.into());
-        headers.insert("ratelimit-reset", reset.into());
-    }
+    let answer = handler(call).await;
+    let Some((limit, remaining, reset_secs)) = turn else {
+        return answer;
+    };
+    // A refused request has taken its turn like any other.
+    let mut response = match answer {
+        Ok(response) => response,
+        Err(problem) => {
+            edge.app.metrics.refused(problem.error_code());
+            problem.into_response(id)
+        }
+    };
+    rate_headers(response.headers_mut(), limit, remaining, reset_secs);
     Ok(response)
 }
 
@@ -208,7 +213,7 @@ fn limit_headers(caller: &Caller) -> Option<(u32, u32, i64)> {
         Turn::Go {
             remaining,
             reset_ms,
-        } => Some((limit.requests, remaining, (reset_ms + 999) / 1000)),
+        } => Some((limit.requests, remaining, secs_up(reset_ms))),
         Turn::Wait { .. } => None,
     }
 }
