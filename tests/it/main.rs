@@ -1,16 +1,18 @@
 //! All integration tests in one program: each file in `tests/` would be one more to link.
 
-#[cfg(all(test, feature = "server", feature = "sqlite", feature = "postgres"))]
+#[cfg(test)]
 mod callers;
-#[cfg(all(test, feature = "server", feature = "sqlite", feature = "postgres"))]
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod resources;
 #[cfg(test)]
 mod route_properties;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod support;
-#[cfg(all(test, feature = "server", feature = "sqlite", feature = "postgres"))]
+#[cfg(test)]
 mod town;
