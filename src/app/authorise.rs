@@ -347,7 +347,7 @@ impl App {
         let address = presented.facts.address;
         let clock_ms = self.clock.monotonic_ms();
         if let Some(retry_ms) = self.limiter.blocked(address, digest, clock_ms) {
-            return Err(Error::TooMany { retry_ms });
+            return Err(Error::too_many(retry_ms));
         }
         match self.find_key(reborrow(&mut conn), digest, now).await? {
             Some(chain) if chain.check_alive(now).is_ok() => {
@@ -358,7 +358,7 @@ impl App {
             _ => {
                 self.metrics.authentication_failed("key");
                 match self.limiter.failed(address, clock_ms) {
-                    Some(retry_ms) => Err(Error::TooMany { retry_ms }),
+                    Some(retry_ms) => Err(Error::too_many(retry_ms)),
                     None => Err(BadCredential::Key.into()),
                 }
             }
@@ -376,7 +376,7 @@ impl App {
         let clock_ms = self.clock.monotonic_ms();
         let digest = KeyDigest::of(token.as_bytes());
         if let Some(retry_ms) = self.limiter.blocked(address, &digest, clock_ms) {
-            return Err(Error::TooMany { retry_ms });
+            return Err(Error::too_many(retry_ms));
         }
         let identified = self.identify_session(token, now);
         match &identified {
@@ -388,7 +388,7 @@ impl App {
             Err(Error::Unauthenticated(_)) => {
                 self.metrics.authentication_failed("token");
                 if let Some(retry_ms) = self.limiter.failed(address, clock_ms) {
-                    return Err(Error::TooMany { retry_ms });
+                    return Err(Error::too_many(retry_ms));
                 }
             }
             Err(_) => {}
@@ -597,7 +597,13 @@ impl App {
     pub(crate) fn denied(who: &Who, deny: Deny) -> Error {
         match deny {
             Deny::Address => Forbidden::Address.into(),
-            Deny::Rate { retry_ms } => Error::TooMany { retry_ms },
+            Deny::Rate { retry_ms } => Error::TooMany {
+                retry_ms,
+                limit: match who {
+                    Who::Key(chain) => chain.key().restrictions.rate_limit,
+                    Who::Session(_) | Who::Cli(_) => None,
+                },
+            },
             Deny::Expired => match who {
                 Who::Key(_) | Who::Cli(_) => BadCredential::KeyExpired.into(),
                 Who::Session(_) => BadCredential::TokenEnded.into(),

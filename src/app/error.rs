@@ -6,6 +6,7 @@ use crate::domain::config::ConfigError;
 use crate::domain::cover::Excess;
 use crate::domain::grant::Refusal;
 use crate::domain::permission::Permission;
+use crate::domain::rate::RateLimit;
 use crate::domain::restrictions::Manage;
 use crate::domain::text::TextError;
 use crate::entropy::NoEntropy;
@@ -134,6 +135,8 @@ pub enum Error {
     TooMany {
         /// Milliseconds until the next may pass.
         retry_ms: i64,
+        /// The limit of the key; `None` when it was that of an address.
+        limit: Option<RateLimit>,
     },
     /// 503.
     #[error("a part of the service is not available")]
@@ -151,6 +154,14 @@ impl Error {
             problem: problem.into(),
             code: InvalidCode::Request,
         })
+    }
+
+    /// Too many failed attempts from one address.
+    pub fn too_many(retry_ms: i64) -> Self {
+        Self::TooMany {
+            retry_ms,
+            limit: None,
+        }
     }
 
     /// An invariant that the compiler cannot see did not hold.

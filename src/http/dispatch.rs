@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use super::endpoint::{Access, Answer, Call, Endpoint, MINT};
 use super::headers::{self, HeaderError, RawCredential};
 use super::json::read_bytes;
-use super::problem::Problem;
+use super::problem::{Problem, rate_headers, secs_up};
 use super::routes::{ENDPOINTS, OUTSIDE, PROFILE};
 use super::server::PeerAddr;
 use super::sessions;
@@ -140,17 +140,15 @@ async fn handle(
     let target = parts.uri.path();
     if let Some(found) = find_outside(&parts.method, target)? {
         *template = Some(found.template);
-        let is_oauth = found.template.starts_with("/oauth2/");
+        let oauth = found.template.starts_with("/oauth2/");
         let path = RequestPath::from_segments(["outside"])?;
         let answer = run(edge, found, parts, body, path, id).await;
         // What is refused before the endpoint is reached has the shape of its errors, too.
-        return answer.map_err(|problem| {
-            if is_oauth && !matches!(problem, Problem::OAuth(_)) {
-                Problem::OAuth(Box::new(problem))
-            } else {
-                problem
-            }
-        });
+        return if oauth {
+            answer.map_err(Problem::into_oauth)
+        } else {
+            answer
+        };
     }
     // HTTP/2 always names scheme and authority; in HTTP/1 that is the form for proxies, and a second
     // place to name the target.
@@ -227,13 +225,19 @@ async fn run(
         body,
         idempotency_key,
     };
-    let mut response = handler(call).await?;
-    if let Some((limit, remaining, reset)) = turn {
-        let headers = response.headers_mut();
-        headers.insert("ratelimit-limit", limit.into());
-        headers.insert("ratelimit-remaining", remaining.into());
-        headers.insert("ratelimit-reset", reset.into());
-    }
+    let answer = handler(call).await;
+    let Some((limit, remaining, reset_secs)) = turn else {
+        return answer;
+    };
+    // A refused request has taken its turn like any other.
+    let mut response = match answer {
+        Ok(response) => response,
+        Err(problem) => {
+            edge.app.metrics.refused(problem.error_code());
+            problem.into_response(id)
+        }
+    };
+    rate_headers(response.headers_mut(), limit, remaining, reset_secs);
     Ok(response)
 }
 
@@ -243,7 +247,7 @@ fn limit_headers(caller: &Caller) -> Option<(u32, u32, i64)> {
         Turn::Go {
             remaining,
             reset_ms,
-        } => Some((limit.requests, remaining, (reset_ms + 999) / 1000)),
+        } => Some((limit.requests, remaining, secs_up(reset_ms))),
         Turn::Wait { .. } => None,
     }
 }

@@ -78,7 +78,7 @@ pub(super) async fn revoke(call: Call) -> Result<Response, Problem> {
 
 /// Errors have the shape of RFC 6749 §5.2 here.
 fn answer(result: Result<Response, Problem>) -> Result<Response, Problem> {
-    result.map_err(|problem| Problem::OAuth(Box::new(problem)))
+    result.map_err(Problem::into_oauth)
 }
 
 /// Reads the client's credential from one of the places where it may stand, and admits it as the

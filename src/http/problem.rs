@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
@@ -161,6 +161,15 @@ impl Problem {
         }
     }
 
+    /// The same error, as an OAuth endpoint answers it.
+    pub(super) fn into_oauth(self) -> Self {
+        if matches!(self, Self::OAuth(_)) {
+            self
+        } else {
+            Self::OAuth(Box::new(self))
+        }
+    }
+
     /// The stable code of the error, for metrics and logs.
     pub fn error_code(&self) -> &'static str {
         self.row().error_code
@@ -267,11 +276,16 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, challenge(error_code));
         }
-        if let Self::App(Error::TooMany { retry_ms }) = &self {
-            headers.insert(
-                RETRY_AFTER,
-                HeaderValue::from((retry_ms.max(&0) + 999) / 1000),
-            );
+        if let Self::App(Error::TooMany { retry_ms, limit }) = &self {
+            let retry_ms = *retry_ms.max(&0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(secs_up(retry_ms)));
+            if let Some(limit) = limit {
+                // The first turn comes back then, and the others one by one.
+                let others = i64::from(limit.requests.saturating_sub(1));
+                let all_ms =
+                    i64::from(limit.per_secs) * 1000 * others / i64::from(limit.requests.max(1));
+                rate_headers(headers, limit.requests, 0, secs_up(retry_ms + all_ms));
+            }
         }
         if let Self::Method(allowed) = &self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
@@ -279,6 +293,18 @@ impl Problem {
         log(&self, status, error_code, request);
         response
     }
+}
+
+/// Whole seconds, rounded up.
+pub(super) fn secs_up(ms: i64) -> i64 {
+    (ms + 999) / 1000
+}
+
+/// What a client is told about the rate limit of its key.
+pub(super) fn rate_headers(headers: &mut HeaderMap, limit: u32, remaining: u32, reset_secs: i64) {
+    headers.insert("ratelimit-limit", limit.into());
+    headers.insert("ratelimit-remaining", remaining.into());
+    headers.insert("ratelimit-reset", reset_secs.into());
 }
 
 /// RFC 6750 §3: no error code when no credential was sent.

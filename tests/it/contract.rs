@@ -1,5 +1,7 @@
 //! The router, the table of errors and `openapi.yaml` say the same.
 
+#![cfg(all(feature = "server", feature = "sqlite", feature = "postgres"))]
+
 use std::collections::BTreeSet;
 
 use hallpass::app::error::{BadCredential, Conflict, Error, Forbidden, Invalid, InvalidCode};
@@ -110,7 +112,7 @@ fn problems() -> Vec<Problem> {
         refused(Refusal::Audience("api".to_owned())),
         refused(Refusal::Expired),
         app(Error::NotFound),
-        app(Error::TooMany { retry_ms: 1500 }),
+        app(Error::too_many(1500)),
         app(Error::Unavailable("the database".into())),
         app(Error::internal("an invariant")),
         Problem::Path(ambiguous),

@@ -1,20 +1,34 @@
 //! All integration tests in one program: each file in `tests/` would be one more to link.
 
-#[cfg(all(test, feature = "server", feature = "sqlite", feature = "postgres"))]
+#[cfg(test)]
 mod callers;
-#[cfg(all(test, feature = "server", feature = "sqlite", feature = "postgres"))]
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
+#[expect(
+    clippy::string_slice,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::single_match_else,
+    reason = "texts of tests are ASCII, and plain code reads better here than fast code"
+)]
 mod escalation;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+#[expect(
+    clippy::string_slice,
+    clippy::format_collect,
+    reason = "texts of tests are ASCII, and plain code reads better here than fast code"
+)]
+mod resources;
+#[cfg(test)]
 mod route_properties;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod support;
-#[cfg(all(test, feature = "server", feature = "sqlite", feature = "postgres"))]
+#[cfg(test)]
 mod town;

@@ -1,5 +1,7 @@
 //! The harness itself: what the other tests take for granted.
 
+#![cfg(all(feature = "server", feature = "sqlite", feature = "postgres"))]
+
 use serde_json::json;
 
 use crate::support::town::Town;
@@ -53,4 +55,44 @@ async fn a_refused_request_leaves_the_database_as_it_was() {
 
     answer.refused(403, "ROUTE_NOT_COVERED");
     assert_eq!(town.database().await, before);
+}
+
+#[tokio::test]
+async fn what_one_node_ends_another_refuses_as_soon_as_it_has_read_the_log() {
+    let town = Town::new().await;
+    let other = town.second_node().await;
+    let shop = town.account("shop").await;
+    let owner = shop.full_key().await;
+    let key = owner.make_key(json!({"unrestricted": true})).await;
+    let session = key.session(json!({"allowedRoutes": ["**"]})).await;
+    let path = "/v1/token/self/fetch";
+    other.bearer(&key.token).get(path).await.ok();
+    other.bearer(&session.token).get(path).await.ok();
+    owner
+        .post(&format!("/v1/token/{}/delete", key.id), json!({}))
+        .await
+        .ok();
+    other.poll().await;
+    let dead = other.bearer(&key.token).get(path).await;
+    dead.refused(401, "INVALID_API_KEY");
+    let dead = other.bearer(&session.token).get(path).await;
+    dead.refused(401, "INVALID_TOKEN");
+}
+
+#[tokio::test]
+async fn a_node_that_has_not_read_the_log_for_a_while_reads_it_before_it_answers() {
+    let town = Town::new().await;
+    let other = town.second_node().await;
+    let owner = town.account("shop").await.full_key().await;
+    let session = owner.session(json!({"allowedRoutes": ["**"]})).await;
+    let path = "/v1/token/self/fetch";
+    other.bearer(&session.token).get(path).await.ok();
+    owner
+        .post(&format!("/v1/session/{}/revoke", session.id), json!({}))
+        .await
+        .ok();
+    // The bound on what a node may not know.
+    town.advance_ms(1001);
+    let dead = other.bearer(&session.token).get(path).await;
+    dead.refused(401, "INVALID_TOKEN");
 }

@@ -47,7 +47,7 @@ impl App {
         let address = presented.facts.address;
         let digest = KeyDigest::of(secret.as_bytes());
         if let Some(retry_ms) = self.limiter.blocked(address, &digest, clock_ms) {
-            return Err(Error::TooMany { retry_ms });
+            return Err(Error::too_many(retry_ms));
         }
         let reported = match Credential::parse(secret) {
             Ok(Credential::Token(token)) => self.report_session(presented, &token).await?,
@@ -55,7 +55,7 @@ impl App {
             Ok(_) | Err(_) => false,
         };
         if !reported && let Some(retry_ms) = self.limiter.failed(address, clock_ms) {
-            return Err(Error::TooMany { retry_ms });
+            return Err(Error::too_many(retry_ms));
         }
         Ok(reported)
     }

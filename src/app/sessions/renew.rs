@@ -67,7 +67,7 @@ impl App {
             .limiter
             .take_key(&source.key, self.clock.monotonic_ms())
         {
-            return Err(Error::TooMany { retry_ms });
+            return Err(Error::too_many(retry_ms));
         }
         let until = source
             .session

@@ -3,7 +3,7 @@
 use hallpass::domain::environment::Environment;
 use hallpass::domain::secret::{KeyKind, PlainKey};
 use hallpass::entropy::SeededEntropy;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::town::{Account, Caller, Key, Session, Town, jose_header};
 
@@ -113,8 +113,8 @@ impl World {
         let minter = shop
             .key(json!({"allowedRoutes": ["**"], "session": {"audiences": [MANAGE]}}))
             .await;
-        let minted = |body: Value| owner.session(body);
-        let revoked_session = minted(json!({"allowedRoutes": ["**"]})).await;
+        let everywhere = json!({"allowedRoutes": ["**"]});
+        let revoked_session = owner.session(everywhere.clone()).await;
         let path = format!("/v1/session/{}/revoke", revoked_session.id);
         owner.post(&path, json!({})).await.ok();
         People {
@@ -128,7 +128,7 @@ impl World {
             parent: town.first_key().await,
             child: branch.full_key().await,
             test_key: shop.test_key().await,
-            plain_session: minted(json!({"allowedRoutes": ["**"]})).await,
+            plain_session: owner.session(everywhere).await,
             manage_session: minter
                 .session(json!({"allowedRoutes": ["**"], "audience": MANAGE}))
                 .await,

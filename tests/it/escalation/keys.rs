@@ -150,7 +150,7 @@ fn narrow_body(town: &Town) -> Value {
                 "permissions": ["bots:read"],
                 "bindings": {"project": ["p1"]},
                 "domains": ["example.com"],
-                "audiences": [format!("{}/api", town.issuer())],
+                "audiences": [format!("{}/api", Town::issuer())],
                 "maxDurationInSeconds": 600,
                 "maxRenewableInSeconds": 600,
             },

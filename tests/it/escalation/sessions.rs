@@ -27,8 +27,7 @@ async fn opens_no_door(town: &Town, session: &Session) {
             .replace("{tokenId}", &other.id)
             .replace("{userId}", &town.operator().id)
             .replace("{sessionId}", &session.id)
-            .replace("{", "")
-            .replace("}", "");
+            .replace(['{', '}'], "");
         let answer = if operation.method.eq_ignore_ascii_case("get") {
             session.get(&path).await
         } else if path.starts_with("/oauth2") {

@@ -1,0 +1,15 @@
+//! What each resource does when all is well, and what it says to bad input.
+
+#![cfg(all(feature = "server", feature = "sqlite", feature = "postgres"))]
+
+mod accounts;
+mod audit;
+mod headers;
+mod idempotency;
+mod json;
+mod limits;
+mod oauth;
+mod profiles;
+mod sessions;
+mod signing_keys;
+mod tokens;
