@@ -4,7 +4,6 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::support::{is_alive, refused};
 use crate::support::town::{Answer, Key, Session, Town};
@@ -23,21 +22,32 @@ impl io::Write for Lines {
     }
 }
 
-/// Hears all that this thread logs and, where each test is a process of its own, the threads of the
-/// database, too.
-fn listen(lines: &Lines) -> tracing::subscriber::DefaultGuard {
-    let all = || {
-        let writer = lines.clone();
-        tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish()
-    };
+/// Hears all that this process logs, the threads of the database included.
+fn listen(lines: &Lines) {
+    let writer = lines.clone();
+    let all = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::set_global_default(all).unwrap();
+}
+
+/// Runs one test of this program in a process of its own, as nextest does with each. `true` when
+/// this is that process: what a process logs can be heard whole only where nothing else runs.
+fn alone(test: &str) -> bool {
     if std::env::var_os("NEXTEST").is_some() {
-        tracing::subscriber::set_global_default(all()).unwrap();
+        return true;
     }
-    all().set_default()
+    let program = std::env::current_exe().unwrap();
+    let child = std::process::Command::new(program)
+        .args(["--exact", test])
+        .env("NEXTEST", "1")
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(child.status.success() && out.contains("1 passed"), "{out}");
+    false
 }
 
 /// As text, as hexadecimal and as base64, since blobs are dumped and logged so.
@@ -62,8 +72,13 @@ fn holds_none(what: &str, text: &str, secrets: &[(String, String)]) {
 
 #[tokio::test]
 async fn no_secret_is_in_the_database_the_logs_the_errors_or_the_metrics() {
+    let test =
+        "escalation::secrecy::no_secret_is_in_the_database_the_logs_the_errors_or_the_metrics";
+    if !alone(test) {
+        return;
+    }
     let lines = Lines::default();
-    let guard = listen(&lines);
+    listen(&lines);
     let town = Town::new().await;
     let shop = town.account("shop").await;
     let branch = shop
@@ -199,8 +214,6 @@ async fn no_secret_is_in_the_database_the_logs_the_errors_or_the_metrics() {
     town.app().prune().await.unwrap();
     town.keep_signing_keys().await;
     town.poll().await;
-    drop(guard);
-
     let logged = String::from_utf8_lossy(&lines.0.lock().unwrap()).into_owned();
     assert!(logged.contains("request answered"), "nothing was heard");
     holds_none("the log", &logged, &secrets);
