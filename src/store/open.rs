@@ -126,11 +126,16 @@ impl Store {
     }
 
     /// Whether the URL names a database file that is not there. A server is asked when it is opened.
+    #[cfg(feature = "sqlite")]
     pub fn is_absent(url: &str) -> bool {
-        #[cfg(feature = "sqlite")]
-        if let Ok(options) = sqlx::sqlite::SqliteConnectOptions::from_str(url) {
-            return url.starts_with("sqlite:") && !options.get_filename().exists();
-        }
+        let options = sqlx::sqlite::SqliteConnectOptions::from_str(url);
+        let absent = options.is_ok_and(|options| !options.get_filename().exists());
+        url.starts_with("sqlite:") && absent
+    }
+
+    /// Whether the URL names a database file that is not there: this build knows none.
+    #[cfg(not(feature = "sqlite"))]
+    pub fn is_absent(_: &str) -> bool {
         false
     }
 
