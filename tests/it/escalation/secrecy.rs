@@ -72,9 +72,9 @@ fn holds_none(what: &str, text: &str, secrets: &[(String, String)]) {
 
 #[tokio::test]
 async fn no_secret_is_in_the_database_the_logs_the_errors_or_the_metrics() {
-    let test =
+    let own_name =
         "escalation::secrecy::no_secret_is_in_the_database_the_logs_the_errors_or_the_metrics";
-    if !alone(test) {
+    if !alone(own_name) {
         return;
     }
     let lines = Lines::default();
