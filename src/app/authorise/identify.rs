@@ -1,0 +1,164 @@
+//! Identification: whose credential it is, and that it is alive.
+
+use super::{Credential, Identified, Presented, SessionCaller, Who};
+use crate::app::App;
+use crate::app::error::{BadCredential, Error};
+use crate::app::pulse::reborrow;
+use crate::domain::api_key::KeyChain;
+use crate::domain::id::KeyId;
+use crate::domain::liveness::Rev;
+use crate::domain::secret::KeyDigest;
+use crate::domain::time::Timestamp;
+use crate::store::{Conn, accounts, api_keys, change_log, secrets};
+use crate::token::TokenError;
+
+impl App {
+    pub(super) async fn identify(
+        &self,
+        mut conn: Conn<'_>,
+        presented: &Presented,
+        now: Timestamp,
+        first: bool,
+    ) -> Result<Identified, Error> {
+        // Before anything is read or asked, so that whatever ends meanwhile ends what is made of
+        // it, too: rows are as new as the database, liveness is as new as this node's knowledge.
+        let known = self.pulse.known();
+        let head = change_log::head(reborrow(&mut conn)).await?;
+        self.pulse.check_head(known, head)?;
+        let rev = match &presented.credential {
+            Credential::Token(_) if first => self.knowledge(reborrow(&mut conn), head).await?,
+            // Under the lock the head is this change's own, which nobody may take for known yet.
+            Credential::Token(_) => self
+                .pulse
+                .known()
+                .min(head)
+                .ok_or(BadCredential::TokenEnded)?,
+            Credential::None | Credential::Key(_) | Credential::Cli(_) => head,
+        };
+        let who = match &presented.credential {
+            Credential::None => return Err(BadCredential::Missing.into()),
+            Credential::Key(key) => {
+                let chain = self
+                    .identify_key(conn, &key.digest(), presented, now)
+                    .await?;
+                Who::Key(Box::new(chain))
+            }
+            Credential::Token(token) => {
+                Who::Session(Box::new(self.identify_token(token, presented, now)?))
+            }
+            Credential::Cli(account) => {
+                let id = account.as_ref().unwrap_or(&self.operator);
+                let chain = accounts::chain(conn, id).await?.ok_or(Error::NotFound)?;
+                Who::Cli(Box::new(chain))
+            }
+        };
+        Ok(Identified { who, rev })
+    }
+
+    /// As of where this node knows the change log, read again when that is older than `head`: what
+    /// relies on both would be as old as the older of them, and a change that was made before may
+    /// have ended it already.
+    pub(crate) async fn knowledge(&self, conn: Conn<'_>, head: Rev) -> Result<Rev, Error> {
+        let known = self.pulse.known();
+        if known.log == head.log && known.position >= head.position {
+            return Ok(head);
+        }
+        self.pulse.refresh(conn).await?;
+        self.pulse
+            .known()
+            .min(head)
+            .ok_or_else(|| BadCredential::TokenEnded.into())
+    }
+
+    async fn identify_key(
+        &self,
+        mut conn: Conn<'_>,
+        digest: &KeyDigest,
+        presented: &Presented,
+        now: Timestamp,
+    ) -> Result<KeyChain, Error> {
+        let address = presented.facts.address;
+        let clock_ms = self.clock.monotonic_ms();
+        if let Some(retry_ms) = self.limiter.blocked(address, digest, clock_ms) {
+            return Err(Error::too_many(retry_ms));
+        }
+        match self.find_key(reborrow(&mut conn), digest, now).await? {
+            Some(chain) if chain.check_alive(now).is_ok() => {
+                self.limiter.good(digest);
+                self.lately.used(digest, &presented.facts, now);
+                Ok(chain)
+            }
+            _ => {
+                self.metrics.authentication_failed("key");
+                match self.limiter.failed(address, clock_ms) {
+                    Some(retry_ms) => Err(Error::too_many(retry_ms)),
+                    None => Err(BadCredential::Key.into()),
+                }
+            }
+        }
+    }
+
+    /// A session token, with the same limit on guesses as keys have.
+    fn identify_token(
+        &self,
+        token: &str,
+        presented: &Presented,
+        now: Timestamp,
+    ) -> Result<SessionCaller, Error> {
+        let address = presented.facts.address;
+        let clock_ms = self.clock.monotonic_ms();
+        let digest = KeyDigest::of(token.as_bytes());
+        if let Some(retry_ms) = self.limiter.blocked(address, &digest, clock_ms) {
+            return Err(Error::too_many(retry_ms));
+        }
+        let identified = self.identify_session(token, now);
+        match &identified {
+            Ok(_) => self.limiter.good(&digest),
+            // Signed here, and over: no guess.
+            Err(Error::Unauthenticated(
+                BadCredential::Token(TokenError::Expired) | BadCredential::TokenEnded,
+            )) => {}
+            Err(Error::Unauthenticated(_)) => {
+                self.metrics.authentication_failed("token");
+                if let Some(retry_ms) = self.limiter.failed(address, clock_ms) {
+                    return Err(Error::too_many(retry_ms));
+                }
+            }
+            Err(_) => {}
+        }
+        identified
+    }
+
+    /// The key that a digest opens, with its makers and accounts, whatever their state; nothing
+    /// when the secret is unknown or past its overlap.
+    pub(crate) async fn find_key(
+        &self,
+        mut conn: Conn<'_>,
+        digest: &KeyDigest,
+        now: Timestamp,
+    ) -> Result<Option<KeyChain>, Error> {
+        let secret = secrets::find(reborrow(&mut conn), digest).await?;
+        let Some(secret) = secret.filter(|secret| secret.digest.matches(digest)) else {
+            return Ok(None);
+        };
+        if secret.expires_at.is_some_and(|at| at <= now) {
+            return Ok(None);
+        }
+        self.key_chain(conn, &secret.key).await
+    }
+
+    /// A key with its makers and accounts, whatever their state.
+    pub(crate) async fn key_chain(
+        &self,
+        mut conn: Conn<'_>,
+        id: &KeyId,
+    ) -> Result<Option<KeyChain>, Error> {
+        let Some((key, makers)) = api_keys::lineage(reborrow(&mut conn), id).await? else {
+            return Ok(None);
+        };
+        let accounts = accounts::chain(conn, &key.account)
+            .await?
+            .ok_or_else(|| Error::internal("a key without an account"))?;
+        Ok(Some(KeyChain::new(key, makers, accounts)))
+    }
+}

@@ -1,0 +1,241 @@
+//! Judgement: acting as a child, and the decision.
+
+use super::{Caller, Facts, Identified, Need, Presented, RouteCheck, SessionCaller, Who, Wish};
+use crate::app::App;
+use crate::app::error::{BadCredential, Error, Forbidden};
+use crate::app::pulse::reborrow;
+use crate::domain::account::AccountChain;
+use crate::domain::binding::Bindings;
+use crate::domain::decision::{Asked, BindingCheck, Deny, Permit, RoutePermission, decide};
+use crate::domain::effective::{Ceilings, Effective, MintSide};
+use crate::domain::environment::Environment;
+use crate::domain::limits;
+use crate::domain::network::Cidrs;
+use crate::domain::rate::Turn;
+use crate::domain::restrictions::{ImpersonationScope, Manage};
+use crate::domain::run_as::{Acting, RunAs, act_as};
+use crate::domain::time::Timestamp;
+use crate::store::{Conn, accounts};
+
+impl App {
+    pub(super) async fn permit(
+        &self,
+        conn: Conn<'_>,
+        presented: &Presented,
+        identified: Identified,
+        now: Timestamp,
+        first: bool,
+    ) -> Result<Caller, Error> {
+        let Presented {
+            wish, facts, need, ..
+        } = presented;
+        let Identified { who, rev } = identified;
+        let own = match &who {
+            Who::Session(session) => {
+                if wish.is_some() {
+                    return Err(Forbidden::Impersonation.into());
+                }
+                if !need.sessions {
+                    return Err(self.refuse_session(session));
+                }
+                session.effective()
+            }
+            Who::Key(chain) => {
+                let mut own = chain.key().effective();
+                own.operator = own.operator && self.is_operator(chain.key());
+                own
+            }
+            Who::Cli(_) => everything(),
+        };
+
+        // All that does not depend on whom the caller wants to act as is judged before anybody is
+        // looked up, so that a refusal tells nothing about an account, and a wish takes a turn.
+        let mut turn = None;
+        let permit = self.decide(presented, &who, &own, now, first.then_some(&mut turn))?;
+        if wish.as_ref().is_some_and(|wish| wish.by_header) && !need.run_as_header {
+            return Err(Forbidden::RunAsHere.into());
+        }
+        if need.operator && !own.operator {
+            return Err(Forbidden::Operator.into());
+        }
+        if need.live && own.environment == Environment::Test {
+            return Err(Forbidden::TestKey.into());
+        }
+
+        let (subject, effective, acting) = match (&who, wish) {
+            (Who::Session(session), _) => {
+                let subject = accounts::chain(conn, &session.claims.sub)
+                    .await?
+                    .ok_or(BadCredential::TokenEnded)?;
+                (subject, own, false)
+            }
+            (Who::Key(chain), None) => (chain.accounts().clone(), own, false),
+            (Who::Cli(accounts), None) => (AccountChain::clone(accounts), own, false),
+            (Who::Key(chain), Some(wish)) => {
+                let Acting { child, effective } = self
+                    .act(conn, chain.accounts(), &own, wish, facts, need)
+                    .await?;
+                (child, effective, true)
+            }
+            (Who::Cli(accounts), Some(wish)) => {
+                let Acting { child, effective } =
+                    self.act(conn, accounts, &own, wish, facts, need).await?;
+                (child, effective, true)
+            }
+        };
+        Ok(Caller {
+            who,
+            subject,
+            acting,
+            effective,
+            permit,
+            rev,
+            turn,
+        })
+    }
+
+    /// Asks the decision whether a credential may make this request as itself.
+    fn decide(
+        &self,
+        presented: &Presented,
+        who: &Who,
+        own: &Effective,
+        now: Timestamp,
+        mut turn: Option<&mut Option<Turn>>,
+    ) -> Result<Permit, Error> {
+        let Presented { facts, need, .. } = presented;
+        let exempt = need.route.is_exempt(who);
+        let asked = Asked {
+            method: &facts.method,
+            path: (!exempt).then_some(&facts.path),
+            method_override: facts.method_override,
+            address: facts.address,
+            origin: facts.origin.as_deref(),
+            named: &facts.named,
+            permission: RoutePermission::Own(self.policy.permission_of(&facts.method, &facts.path)),
+            manage: need.manage,
+            bindings: if exempt {
+                BindingCheck::Exempt
+            } else {
+                need.bindings
+            },
+        };
+        let mut rate = || match (who, &mut turn) {
+            (Who::Key(chain), Some(turn)) => {
+                **turn = self.limiter.take_key(chain, self.clock.monotonic_ms());
+                turn.unwrap_or(FREE)
+            }
+            (Who::Key(_) | Who::Session(_) | Who::Cli(_), _) => FREE,
+        };
+        decide(own, &asked, now, &mut rate).map_err(|deny| Self::denied(who, deny))
+    }
+
+    /// Acts as a child: the request must lie in the routes of the key's impersonation, too.
+    async fn act(
+        &self,
+        conn: Conn<'_>,
+        own: &AccountChain,
+        effective: &Effective,
+        wish: &Wish,
+        facts: &Facts,
+        need: &Need,
+    ) -> Result<Acting, Error> {
+        let target = self.find_target(conn, own, &wish.run_as).await?;
+        let acting = act_as(effective, own, target).map_err(|_| Forbidden::Impersonation)?;
+        let exempt = need.route == RouteCheck::Exempt;
+        if !exempt
+            && acting
+                .effective
+                .call
+                .allow(&facts.method, &facts.path)
+                .is_none()
+        {
+            return Err(Forbidden::Impersonation.into());
+        }
+        Ok(acting)
+    }
+
+    /// The account that a wish names. Each kind of wish costs the same look-ups whether there is
+    /// such an account or not, so that time tells nothing.
+    async fn find_target(
+        &self,
+        mut conn: Conn<'_>,
+        own: &AccountChain,
+        wish: &RunAs,
+    ) -> Result<Option<AccountChain>, Error> {
+        let own = &own.account().id;
+        let id = match wish {
+            RunAs::Id(id) => id.clone(),
+            RunAs::Email(Some(email)) => {
+                accounts::find_child_by_email(reborrow(&mut conn), own, email).await?
+            }
+            RunAs::Email(None) => None,
+        };
+        let chain = accounts::chain(conn, id.as_ref().unwrap_or(own)).await?;
+        Ok(chain.filter(|_| id.is_some()))
+    }
+
+    fn refuse_session(&self, session: &SessionCaller) -> Error {
+        if session.claims.aud == self.policy.manage_audience() {
+            Forbidden::Session.into()
+        } else {
+            BadCredential::TokenAudience.into()
+        }
+    }
+
+    pub(crate) fn denied(who: &Who, deny: Deny) -> Error {
+        match deny {
+            Deny::Address => Forbidden::Address.into(),
+            Deny::Rate { retry_ms } => Error::TooMany {
+                retry_ms,
+                limit: match who {
+                    Who::Key(chain) => chain.key().restrictions.rate_limit,
+                    Who::Session(_) | Who::Cli(_) => None,
+                },
+            },
+            Deny::Expired => match who {
+                Who::Key(_) | Who::Cli(_) => BadCredential::KeyExpired.into(),
+                Who::Session(_) => BadCredential::TokenEnded.into(),
+            },
+            Deny::MethodOverride => Forbidden::MethodOverride.into(),
+            Deny::Route => Forbidden::Route.into(),
+            Deny::Permission(permission) => Forbidden::Permission(permission).into(),
+            Deny::Manage(manage) => Forbidden::Manage(manage).into(),
+            Deny::Binding(dimension) => Forbidden::Binding(dimension).into(),
+            Deny::Domain => Forbidden::Domain.into(),
+        }
+    }
+}
+
+const FREE: Turn = Turn::Go {
+    remaining: u32::MAX,
+    reset_ms: 0,
+};
+
+/// What the operator's CLI may do: it has the database before it.
+fn everything() -> Effective {
+    Effective {
+        environment: Environment::Live,
+        expires_at: None,
+        operator: true,
+        grantors: Vec::new(),
+        call: Ceilings::none(),
+        permissions: None,
+        bindings: Bindings::default(),
+        domains: None,
+        cidrs: None::<Cidrs>,
+        mint: MintSide {
+            explicit: None,
+            above: Ceilings::none(),
+            permissions: None,
+            bindings: Bindings::default(),
+            domains: None,
+            audiences: None,
+            duration_secs_max: limits::SESSION_SECS_MAX,
+            renewable_secs_max: limits::RENEWABLE_SECS_MAX,
+        },
+        impersonation: Some(ImpersonationScope::default()),
+        manage: Manage::ALL.into_iter().collect(),
+        rate_limit: None,
+    }
+}
