@@ -10,27 +10,19 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The wall clock, in milliseconds since 1970. It may move backwards.
     fn now(&self) -> Timestamp;
 
-    /// A clock that never moves backwards, in milliseconds since some unknown instant. Leases and
-    /// rate limits are measured with it.
+    /// A clock that never moves backwards and counts while the machine sleeps, in milliseconds since
+    /// some unknown instant. Leases and rate limits are measured with it.
     fn monotonic_ms(&self) -> i64;
 }
 
 /// The clocks of the machine.
 #[derive(Debug)]
-pub struct SystemClock {
-    started: std::time::Instant,
-}
+pub struct SystemClock(());
 
 impl SystemClock {
-    /// The clocks of the machine, from now on.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the clock"
-    )]
-    pub fn new() -> Self {
-        Self {
-            started: std::time::Instant::now(),
-        }
+    /// The clocks of the machine.
+    pub const fn new() -> Self {
+        Self(())
     }
 }
 
@@ -53,7 +45,17 @@ impl Clock for SystemClock {
     }
 
     fn monotonic_ms(&self) -> i64 {
-        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+        // The clock of `Instant` stands still while the machine sleeps, and whatever was known before
+        // would be taken for fresh after it.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        const ID: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        const ID: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+
+        let time = rustix::time::clock_gettime(ID);
+        time.tv_sec
+            .saturating_mul(1_000)
+            .saturating_add(time.tv_nsec / 1_000_000)
     }
 }
 
