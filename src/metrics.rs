@@ -91,8 +91,9 @@ impl Metrics {
         self.revocations.add(what);
     }
 
-    /// Everything, in the text format of Prometheus 0.0.4.
-    pub fn render(&self) -> String {
+    /// Everything, in the text format of Prometheus 0.0.4. Callers that are remembered take up so
+    /// many bytes.
+    pub fn render(&self, remembered_bytes: usize) -> String {
         let mut page = Page::default();
         self.render_requests(&mut page);
         page.family(
@@ -104,6 +105,18 @@ impl Metrics {
             "hallpass_requests_in_flight",
             &[],
             self.in_flight.load(Ordering::Relaxed),
+        );
+
+        let remembered = "hallpass_remembered_bytes";
+        page.family(
+            remembered,
+            "gauge",
+            "Memory for callers that were seen before, about.",
+        );
+        page.line(
+            remembered,
+            &[],
+            u64::try_from(remembered_bytes).unwrap_or(u64::MAX),
         );
 
         let sessions = "hallpass_sessions_created_total";
@@ -391,7 +404,7 @@ mod tests {
 
     #[track_caller]
     fn assert_lines(metrics: &Metrics, expected: &[&str]) {
-        let page = metrics.render();
+        let page = metrics.render(0);
         for line in expected {
             assert!(
                 page.lines().any(|other| other == *line),
@@ -427,7 +440,7 @@ mod tests {
                 r#"hallpass_http_request_duration_seconds_count{route="/v1/token/{tokenId}/fetch"} 2"#,
             ],
         );
-        assert!(!metrics.render().contains("hunter2"));
+        assert!(!metrics.render(0).contains("hunter2"));
     }
 
     #[test]
@@ -477,7 +490,7 @@ mod tests {
         metrics.begin_request().finish(Some(FETCH), 200);
         metrics.refused("X");
 
-        let page = metrics.render();
+        let page = metrics.render(0);
 
         let mut described = Vec::new();
         for line in page.lines() {

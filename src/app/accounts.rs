@@ -280,7 +280,10 @@ impl App {
                 replayed: true,
             });
         }
-        let parent = (!root).then(|| caller.subject.account());
+        let parent = (!root)
+            .then(|| caller.subject())
+            .transpose()?
+            .map(|chain| chain.account());
         let can_impersonate = fields.can_impersonate.unwrap_or(true);
         let mut profile = Profile::default();
         apply_fields(&mut profile, fields)?;
@@ -442,8 +445,8 @@ impl App {
     ///
     /// # Errors
     /// [`Error`].
-    pub fn fetch_self(&self, caller: &Caller) -> UserItem {
-        UserItem::from(caller.subject.account())
+    pub fn fetch_self(&self, caller: &Caller) -> Result<UserItem, Error> {
+        Ok(UserItem::from(caller.subject()?.account()))
     }
 
     /// Changes the caller's own account. Nobody who acts for it may, since this is where it says
@@ -460,7 +463,7 @@ impl App {
         if !caller.effective.grantors.is_empty() || caller.acting {
             return Err(Forbidden::Granted.into());
         }
-        let mut account = caller.subject.account().clone();
+        let mut account = caller.subject()?.account().clone();
         let SelfFields {
             name,
             alias,
@@ -509,9 +512,7 @@ impl App {
         action: Action,
     ) -> Result<(), Error> {
         account.updated_at = change.now;
-        accounts::update(change.conn(), &account)
-            .await
-            .map_err(email_taken)?;
+        change.update_account(&account).await.map_err(email_taken)?;
         let about = About {
             action,
             account: &account,

@@ -10,11 +10,12 @@ use super::App;
 use super::authorise::{Caller, Facts, Presented};
 use super::error::Error;
 use crate::domain::account::Account;
+use crate::domain::api_key::ApiKey;
 use crate::domain::audit::{Action, Entry, Outcome};
 use crate::domain::id::{AccountId, AuditId, SessionId};
 use crate::domain::liveness::{Position, Rev, Tag};
 use crate::domain::time::Timestamp;
-use crate::store::{Conn, Tx, audit, change_log};
+use crate::store::{Conn, StoreError, Tx, accounts, api_keys, audit, change_log, change_touch};
 
 /// A change that is under way. Dropped without [`Change::commit`], it never was.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct Change<'a> {
     /// When.
     pub now: Timestamp,
     ended: Vec<Tag>,
+    touched: Vec<Tag>,
 }
 
 /// What an entry of the ledger says beside who and when.
@@ -66,6 +68,7 @@ impl App {
             rev,
             now,
             ended: Vec::new(),
+            touched: Vec::new(),
         })
     }
 }
@@ -88,6 +91,39 @@ impl Change<'_> {
     pub async fn end(&mut self, tag: Tag) -> Result<(), Error> {
         change_log::append(self.tx.conn(), self.rev.position, tag, self.now).await?;
         self.ended.push(tag);
+        Ok(())
+    }
+
+    /// Stores a changed key. Whatever remembers it, or a key that was made with it, reads it again.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn update_key(&mut self, key: &ApiKey) -> Result<(), Error> {
+        api_keys::update(self.tx.conn(), key).await?;
+        self.touch(key.line_tag).await
+    }
+
+    /// Stores a changed account. Whatever remembers it, or one below it, reads it again.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another child of its parent has its address.
+    pub async fn update_account(&mut self, account: &Account) -> Result<(), StoreError> {
+        accounts::update(self.tx.conn(), account).await?;
+        self.touch_rows(account.tag).await
+    }
+
+    /// Says that rows of this tag have changed: the line tag of a key whose row or secrets have, the
+    /// tag of an account. [`Self::update_key`] and [`Self::update_account`] say it themselves.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn touch(&mut self, tag: Tag) -> Result<(), Error> {
+        Ok(self.touch_rows(tag).await?)
+    }
+
+    async fn touch_rows(&mut self, tag: Tag) -> Result<(), StoreError> {
+        change_touch::append(self.tx.conn(), self.rev.position, tag, self.now).await?;
+        self.touched.push(tag);
         Ok(())
     }
 
@@ -143,10 +179,11 @@ impl Change<'_> {
             tx,
             rev,
             ended,
+            touched,
             ..
         } = self;
         tx.commit().await?;
-        app.pulse.ended_here(&ended, rev.position);
+        app.pulse.changed_here(&ended, &touched, rev.position);
         for _ in &ended {
             app.metrics.revoked("tag");
         }

@@ -269,7 +269,7 @@ impl App {
         details.insert("environment".to_owned(), environment.as_str().into());
         let about = About {
             action: Action::SigningKeyRotate,
-            account: caller.subject.account(),
+            account: caller.subject()?.account(),
             target: kid.clone(),
             session: None,
             details,
@@ -307,7 +307,7 @@ impl App {
         self.apply(&mut change, &rows, &steps).await?;
         let about = About {
             action: Action::SigningKeyRevoke,
-            account: caller.subject.account(),
+            account: caller.subject()?.account(),
             target: Some(kid.to_owned()),
             session: None,
             details: Map::new(),
@@ -470,7 +470,7 @@ impl App {
         }
         let about = About {
             action: Action::SigningKeyRewrap,
-            account: caller.subject.account(),
+            account: caller.subject()?.account(),
             target: None,
             session: None,
             details: Map::new(),

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::pulse::POLL_MS;
 use crate::domain::limits;
 use crate::domain::liveness::Position;
-use crate::store::{change_log, idempotency, secrets, sessions};
+use crate::store::{change_log, change_touch, idempotency, secrets, sessions};
 
 /// How often batches of last uses and refusals are written, in seconds. A minute is promised.
 const BATCH_SECS: u64 = 5;
@@ -17,6 +17,8 @@ const BATCH_SECS: u64 = 5;
 const UPKEEP_SECS: u64 = 30;
 /// Rows that are dropped in one transaction, so that nobody waits long.
 const PRUNE_ROWS: u32 = 1000;
+/// How long it is known what was touched, in seconds. A node that slept longer reads all again.
+const TOUCH_SECS: i64 = 3_600;
 /// How long secrets are kept after their overlap, in seconds, so that people see when the old one
 /// was used last.
 const OLD_SECRET_SECS: i64 = 30 * 86_400;
@@ -56,6 +58,9 @@ impl App {
         let entries_before = now.plus_secs(-limits::LOG_ENTRY_SECS);
         change_log::raise_floor(tx.conn(), entries_before).await?;
         change_log::prune(tx.conn(), entries_before).await?;
+        let touches_before = now.plus_secs(-TOUCH_SECS);
+        change_touch::raise_floor(tx.conn(), touches_before).await?;
+        change_touch::prune(tx.conn(), touches_before).await?;
         idempotency::prune(tx.conn(), None, now).await?;
         secrets::prune(tx.conn(), now.plus_secs(-OLD_SECRET_SECS)).await?;
         sessions::prune(tx.conn(), now.plus_secs(-OLD_SESSION_SECS), PRUNE_ROWS).await?;

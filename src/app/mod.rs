@@ -11,6 +11,7 @@ pub mod keyring;
 pub mod lately;
 pub mod limiter;
 pub mod maintenance;
+pub mod memory;
 pub mod pulse;
 pub mod sessions;
 pub mod start;
@@ -100,6 +101,7 @@ pub struct App {
     pub(crate) signing: keyring::Signing,
     pub(crate) limiter: limiter::Limiter,
     pub(crate) lately: lately::Lately,
+    pub(crate) remembered: authorise::Remembered,
 }
 
 impl App {
@@ -129,6 +131,11 @@ impl App {
         } else {
             Err(Error::Unavailable("no signing key may sign".into()))
         }
+    }
+
+    /// Everything that is counted, in the text format of Prometheus 0.0.4.
+    pub fn render_metrics(&self) -> String {
+        self.metrics.render(self.remembered.bytes())
     }
 
     /// Whether a key may do what only an operator may: it was made so, in the operator account.

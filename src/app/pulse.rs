@@ -8,8 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::error::{BadCredential, Error};
 use crate::clock::Clock;
-use crate::domain::liveness::{EndedTags, Position, Rev, Tag, Tags};
-use crate::store::{Conn, Store, change_log};
+use crate::domain::liveness::{EndedTags, Position, Rev, Tag, Tags, TouchedTags};
+use crate::store::{Conn, Store, change_log, change_touch};
 
 /// How old knowledge of the log may be, in milliseconds.
 pub const LEASE_MS: i64 = 1000;
@@ -27,6 +27,7 @@ pub struct LogFellBack;
 #[derive(Debug)]
 struct Known {
     ended: EndedTags,
+    touched: TouchedTags,
     asked_at_ms: i64,
     fell_back: bool,
 }
@@ -55,6 +56,8 @@ impl Pulse {
         ended.raise_floor(change_log::floor(read.conn()).await?);
         let known = RwLock::new(Known {
             ended,
+            // Nothing is remembered yet that could have been touched before.
+            touched: TouchedTags::new(head.position),
             asked_at_ms,
             fell_back: false,
         });
@@ -82,7 +85,10 @@ impl Pulse {
             before.position
         };
         let entries = change_log::since(reborrow(&mut conn), from).await?;
-        let floor = change_log::floor(conn).await?;
+        let floor = change_log::floor(reborrow(&mut conn)).await?;
+        let touches = change_touch::since(reborrow(&mut conn), from).await?;
+        // Read last, like the other floor: what is missing among the touches is at or below it.
+        let touch_floor = change_touch::floor(conn).await?;
         self.write(|known| {
             if known.ended.known().log != head.log {
                 // Another poll has seen a newer log than this one.
@@ -90,7 +96,14 @@ impl Pulse {
                     return;
                 }
                 known.ended = EndedTags::new(head.log, head.position);
+                known.touched = TouchedTags::new(head.position);
                 known.fell_back = false;
+            }
+            for (tag, at) in &touches {
+                known.touched.touch(*tag, *at);
+            }
+            if touch_floor > from {
+                known.touched.raise_floor(touch_floor);
             }
             for (tag, at) in &entries {
                 known.ended.end(*tag, *at);
@@ -115,15 +128,27 @@ impl Pulse {
         Ok(())
     }
 
+    /// Whether the knowledge is younger than the bound.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] with [`LogFellBack`].
+    fn is_fresh(&self) -> Result<bool, Error> {
+        let (fell_back, asked_at_ms) = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            (known.fell_back, known.asked_at_ms)
+        };
+        if fell_back {
+            return Err(Error::Unavailable(LogFellBack.into()));
+        }
+        Ok(self.clock.monotonic_ms() - asked_at_ms <= LEASE_MS)
+    }
+
     /// Makes sure that the knowledge is younger than the bound.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it is not and the log cannot be read.
     pub async fn ensure_fresh(&self, store: &Store) -> Result<(), Error> {
-        if self.fell_back() {
-            return Err(Error::Unavailable(LogFellBack.into()));
-        }
-        if self.clock.monotonic_ms() - self.asked_at_ms() <= LEASE_MS {
+        if self.is_fresh()? {
             return Ok(());
         }
         let mut read = store.read().await?;
@@ -132,12 +157,51 @@ impl Pulse {
 
     /// Takes in what this node itself has just committed, so that it is in force when the call
     /// returns. The position is confirmed by the next poll, which sees what others did before it.
-    pub fn ended_here(&self, tags: &[Tag], at: Position) {
+    pub fn changed_here(&self, ended: &[Tag], touched: &[Tag], at: Position) {
         self.write(|known| {
-            for tag in tags {
+            for tag in ended {
                 known.ended.end(*tag, at);
             }
+            for tag in touched {
+                known.touched.touch(*tag, at);
+            }
         });
+    }
+
+    /// As of where something still holds that was read as of `read_at` and depends on rows with these
+    /// tags; nothing when it has to be read again: it was touched, or what this node knows is too old
+    /// to tell.
+    ///
+    /// It is the later of the two positions: up to what is known nothing has touched it, and what
+    /// was read later than that was so when it was read.
+    pub fn as_of(&self, rows: &Tags, read_at: Rev) -> Option<Rev> {
+        let now_ms = self.clock.monotonic_ms();
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let confirmed = known.ended.known();
+        let holds = !known.fell_back
+            && now_ms - known.asked_at_ms <= LEASE_MS
+            && confirmed.log == read_at.log
+            && known.touched.is_current(rows, read_at.position);
+        holds.then(|| Rev {
+            log: confirmed.log,
+            position: confirmed.position.max(read_at.position),
+        })
+    }
+
+    /// The one question for a token that was verified before: alive, by knowledge that is fresh.
+    /// `None` when that is too old to tell.
+    pub fn check_fresh(&self, tags: &Tags, rev: Rev) -> Option<Result<Rev, BadCredential>> {
+        let now_ms = self.clock.monotonic_ms();
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.fell_back || now_ms - known.asked_at_ms > LEASE_MS {
+            return None;
+        }
+        let alive = known.ended.check(tags, rev);
+        Some(
+            alive
+                .map(|()| known.ended.known())
+                .map_err(|_| BadCredential::TokenEnded),
+        )
     }
 
     /// The one question for tokens. The knowledge must be fresh.
@@ -164,20 +228,6 @@ impl Pulse {
     /// Forgets entries up to a position: every token that was minted before them has expired.
     pub fn forget(&self, up_to: Position) {
         self.write(|known| known.ended.forget(up_to));
-    }
-
-    fn asked_at_ms(&self) -> i64 {
-        self.known
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .asked_at_ms
-    }
-
-    fn fell_back(&self) -> bool {
-        self.known
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .fell_back
     }
 
     fn write(&self, change: impl FnOnce(&mut Known)) {

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicI64;
 
 use serde_json::Map;
 
+use super::authorise::Remembered;
 use super::error::Error;
 use super::keyring::{Signing, SigningKeysError, load};
 use super::lately::Lately;
@@ -88,6 +89,7 @@ impl App {
             signing: Signing::empty(),
             limiter,
             lately: Lately::default(),
+            remembered: Remembered::nothing(),
         });
         app.keep_signing_keys().await?;
         app.reload_signing_keys().await?;

@@ -1,10 +1,13 @@
 //! Whether a session token is good: signature, claims, liveness. One function for every door.
 
+use std::sync::Arc;
+
 use super::App;
 use super::authorise::SessionCaller;
 use super::error::{BadCredential, Error};
 use crate::domain::binding::Bindings;
 use crate::domain::config;
+use crate::domain::effective::Effective;
 use crate::domain::environment::Environment;
 use crate::domain::liveness::{Rev, Tags};
 use crate::domain::permission::Permissions;
@@ -40,14 +43,18 @@ impl App {
         };
         let claims = verify_token(token, &ring.verifying(environment, now), &expected, now)
             .map_err(BadCredential::Token)?;
-        let session = read_claims(claims, environment)?;
+        let session = read_claims(claims, kid, environment)?;
         self.pulse.check(&session.tags, session.rev)?;
         Ok(session)
     }
 }
 
 /// Reads the claims that have a form of their own.
-fn read_claims(claims: Claims, environment: Environment) -> Result<SessionCaller, BadCredential> {
+fn read_claims(
+    claims: Claims,
+    kid: String,
+    environment: Environment,
+) -> Result<SessionCaller, BadCredential> {
     let bad = |claim| {
         BadCredential::Token(TokenError::Claim {
             claim,
@@ -75,8 +82,11 @@ fn read_claims(claims: Claims, environment: Environment) -> Result<SessionCaller
     };
     let tags = Tags::decode(&claims.lin).map_err(|_| bad("lin"))?;
     let rev = Rev::decode(&claims.rev).map_err(|_| bad("rev"))?;
+    let end = Timestamp::from_secs(claims.exp);
     Ok(SessionCaller {
+        effective: Arc::new(Effective::of_session(environment, &scope, end)),
         claims,
+        kid,
         environment,
         scope,
         tags,

@@ -159,6 +159,13 @@ impl AccountChain {
             .find(|(_, above)| above.id == *parent)
     }
 
+    /// The tags that are touched when one of these rows changes.
+    pub fn rows(&self) -> Tags {
+        let mut tags = Tags::new();
+        self.add_tags(&mut tags);
+        tags
+    }
+
     /// Adds the tags of the account and of all above it.
     pub fn add_tags(&self, tags: &mut Tags) {
         for account in self.iter() {

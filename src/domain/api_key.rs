@@ -1,5 +1,7 @@
 //! API keys as stored, and whether one is alive.
 
+use std::sync::Arc;
+
 use super::account::{AccountChain, ImpersonationPolicy};
 use super::effective::Effective;
 use super::environment::Environment;
@@ -110,16 +112,16 @@ pub enum KeyDead {
 pub struct KeyChain {
     key: ApiKey,
     makers: Vec<ApiKey>,
-    accounts: AccountChain,
+    accounts: Arc<AccountChain>,
 }
 
 impl KeyChain {
     /// A key, its makers nearest first, and its account.
-    pub const fn new(key: ApiKey, makers: Vec<ApiKey>, accounts: AccountChain) -> Self {
+    pub fn new(key: ApiKey, makers: Vec<ApiKey>, accounts: impl Into<Arc<AccountChain>>) -> Self {
         Self {
             key,
             makers,
-            accounts,
+            accounts: accounts.into(),
         }
     }
 
@@ -134,8 +136,17 @@ impl KeyChain {
     }
 
     /// Its account with all above it.
-    pub const fn accounts(&self) -> &AccountChain {
+    pub const fn accounts(&self) -> &Arc<AccountChain> {
         &self.accounts
+    }
+
+    /// The tags that are touched when one of these rows, or a secret of the key, changes.
+    pub fn rows(&self) -> Tags {
+        let mut tags = self.accounts.rows();
+        for key in std::iter::once(&self.key).chain(&self.makers) {
+            tags.add(key.line_tag);
+        }
+        tags
     }
 
     /// The one question for keys: whether it, every maker of it (those that were ended alone aside)

@@ -206,6 +206,58 @@ pub struct EndedTags {
     ended: HashMap<Tag, Position>,
 }
 
+/// What was changed of late without being ended: for each tag the last position at which it was
+/// touched. A memory of something is out of date if and only if one of the tags of what it holds was
+/// touched above the position as of which it was read.
+#[derive(Debug, Clone)]
+pub struct TouchedTags {
+    // What was read at or below this may have been touched unseen.
+    floor: Position,
+    touched: HashMap<Tag, Position>,
+}
+
+impl TouchedTags {
+    /// Touches that are kept at most. Beyond it the older half is forgotten, which costs whoever
+    /// remembers something older one more look into the database.
+    const KEPT_MAX: usize = 100_000;
+
+    /// Nothing is known of touches up to `floor`.
+    pub fn new(floor: Position) -> Self {
+        Self {
+            floor,
+            touched: HashMap::new(),
+        }
+    }
+
+    /// Takes in one touch.
+    pub fn touch(&mut self, tag: Tag, at: Position) {
+        let last = self.touched.entry(tag).or_insert(at);
+        *last = (*last).max(at);
+        if self.touched.len() > Self::KEPT_MAX {
+            let mut positions: Vec<Position> = self.touched.values().copied().collect();
+            let middle = positions.len() / 2;
+            let (_, middle, _) = positions.select_nth_unstable(middle);
+            self.raise_floor(*middle);
+        }
+    }
+
+    /// Touches up to here are not all known.
+    pub fn raise_floor(&mut self, floor: Position) {
+        if floor > self.floor {
+            self.floor = floor;
+            self.touched.retain(|_, at| *at > floor);
+        }
+    }
+
+    /// Whether what was read as of a position is still so.
+    pub fn is_current(&self, tags: &Tags, read_at: Position) -> bool {
+        read_at >= self.floor
+            && tags
+                .iter()
+                .all(|tag| self.touched.get(&tag).is_none_or(|at| *at <= read_at))
+    }
+}
+
 /// Why a token is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dead {
@@ -344,6 +396,43 @@ mod tests {
         };
         assert_eq!(ended.check(&tags, at(49)), Err(Dead::Forgotten));
         assert_eq!(ended.check(&tags, at(50)), Ok(()), "minted after it");
+    }
+
+    #[test]
+    fn a_memory_is_out_of_date_by_any_of_its_tags_touched_after_it_was_read() {
+        let mut tags = Tags::new();
+        tags.add(tag(1));
+        tags.add(tag(2));
+        let mut touched = TouchedTags::new(Position::new(10));
+        touched.touch(tag(2), Position::new(50));
+        touched.touch(tag(2), Position::new(40));
+        touched.touch(tag(3), Position::new(90));
+
+        let is_current = |touched: &TouchedTags, at| touched.is_current(&tags, Position::new(at));
+        assert!(!is_current(&touched, 49));
+        assert!(is_current(&touched, 50));
+        assert!(!is_current(&touched, 9), "below the floor");
+        touched.raise_floor(Position::new(60));
+        assert!(!is_current(&touched, 59), "the touch itself is forgotten");
+        assert!(is_current(&touched, 60));
+    }
+
+    #[test]
+    fn touches_beyond_the_bound_make_older_memories_out_of_date() {
+        let mut tags = Tags::new();
+        tags.add(Tag(u64::MAX));
+        let mut touched = TouchedTags::new(Position::new(0));
+        assert!(touched.is_current(&tags, Position::new(1)));
+
+        for at in 1..=TouchedTags::KEPT_MAX + 1 {
+            let number = i64::try_from(at).unwrap();
+            touched.touch(Tag::from_i64(number), Position::new(number));
+        }
+
+        assert!(touched.touched.len() <= TouchedTags::KEPT_MAX);
+        assert!(!touched.is_current(&tags, Position::new(1)));
+        let newest = i64::try_from(TouchedTags::KEPT_MAX).unwrap() + 1;
+        assert!(touched.is_current(&tags, Position::new(newest)));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Impersonation: whether a key may act as an account. One rule for the headers, for
 //! `/v1/user/{id}/session/…` and for `/v1/user/{id}/token/…`.
 
+use std::sync::Arc;
+
 use super::account::{AccountChain, AccountState, ImpersonationPolicy};
 use super::effective::Effective;
 use super::id::AccountId;
@@ -25,7 +27,7 @@ pub struct ImpersonationDenied;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Acting {
     /// The child, with the caller and all above it.
-    pub child: AccountChain,
+    pub child: Arc<AccountChain>,
     /// What remains of the key.
     pub effective: Effective,
 }
@@ -51,7 +53,7 @@ impl Acting {
 pub fn act_as(
     effective: &Effective,
     caller: &AccountChain,
-    target: Option<AccountChain>,
+    target: Option<Arc<AccountChain>>,
 ) -> Result<Acting, ImpersonationDenied> {
     let parent = caller.account();
     let target = target.ok_or(ImpersonationDenied)?;
@@ -97,12 +99,12 @@ mod tests {
     }
 
     fn denied(effective: &Effective, caller: &AccountChain, target: Option<AccountChain>) -> bool {
-        act_as(effective, caller, target) == Err(ImpersonationDenied)
+        act_as(effective, caller, target.map(Arc::new)) == Err(ImpersonationDenied)
     }
 
     #[test]
     fn a_parent_acts_as_its_direct_child() {
-        let acting = act_as(&full(), &chain(&[2, 3]), Some(chain(&[1, 2, 3]))).unwrap();
+        let acting = act_as(&full(), &chain(&[2, 3]), Some(chain(&[1, 2, 3]).into())).unwrap();
 
         assert_eq!(acting.child.account().id, account_id(1));
         assert_eq!(acting.effective.grantors, [account_id(2)]);
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_is_made_as_a_child_ends_with_the_child_and_with_the_right_to_act_as_it() {
-        let acting = act_as(&full(), &chain(&[2, 3]), Some(chain(&[1, 2, 3]))).unwrap();
+        let acting = act_as(&full(), &chain(&[2, 3]), Some(chain(&[1, 2, 3]).into())).unwrap();
         let mut tags = Tags::new();
 
         acting.add_tags(&mut tags);

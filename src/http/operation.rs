@@ -27,7 +27,7 @@ pub(super) async fn ready(call: Call) -> Result<Response, Problem> {
 pub(super) async fn metrics(call: Call) -> Result<Response, Problem> {
     Ok(with_type(
         "text/plain; version=0.0.4; charset=utf-8",
-        call.app.metrics.render(),
+        call.app.render_metrics(),
     ))
 }
 

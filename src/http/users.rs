@@ -73,7 +73,7 @@ async fn turn(call: Call, turn: Turn) -> Result<Response, Problem> {
 }
 
 pub(super) async fn fetch_self(call: Call) -> Result<Response, Problem> {
-    ok(&call.app.fetch_self(call.caller()?))
+    ok(&call.app.fetch_self(call.caller()?)?)
 }
 
 pub(super) async fn update_self(call: Call) -> Result<Response, Problem> {

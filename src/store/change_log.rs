@@ -26,13 +26,19 @@ pub async fn create(conn: Conn<'_>, log: LogId, now: Timestamp) -> Result<(), St
 /// Takes the lock and the next position. It must be the first statement of a change: then the order
 /// of positions is the order of commits, and two changes cannot pass each other.
 ///
+/// A change of an older version moves the position and not `touched_position`: what it touched is
+/// nowhere written, so all that was remembered up to it has to be read again.
+///
 /// # Errors
 /// [`StoreError`].
 pub async fn advance(conn: Conn<'_>, now: Timestamp) -> Result<Rev, StoreError> {
     let (log, position): (i64, i64) = on_conn!(conn, |c| {
         sqlx::query_as(
             "UPDATE change_head
-             SET position = CASE WHEN position + 1 > $1 THEN position + 1 ELSE $1 END
+             SET touch_floor =
+                     CASE WHEN touched_position = position THEN touch_floor ELSE position END,
+                 touched_position = CASE WHEN position + 1 > $1 THEN position + 1 ELSE $1 END,
+                 position = CASE WHEN position + 1 > $1 THEN position + 1 ELSE $1 END
              WHERE id = 1
              RETURNING log_id, position",
         )

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod audit;
 pub mod change_log;
+pub mod change_touch;
 pub mod error;
 pub mod idempotency;
 pub mod instance;

@@ -7,6 +7,7 @@ mod children;
 mod clock;
 mod keys;
 mod line;
+mod memory;
 mod mended;
 mod one_answer;
 mod races;

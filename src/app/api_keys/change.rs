@@ -135,7 +135,7 @@ impl App {
             change.end(after.tag).await?;
             self.end_uncovered(&mut change, &after).await?;
         }
-        api_keys::update(change.conn(), &after).await?;
+        change.update_key(&after).await?;
         self.record_key(
             &mut change,
             Some(&caller),
@@ -163,7 +163,7 @@ impl App {
             key.updated_at = change.now;
             change.end(key.tag).await?;
             change.end(key.line_tag).await?;
-            api_keys::update(change.conn(), &key).await?;
+            change.update_key(&key).await?;
         }
         Ok(())
     }
@@ -223,7 +223,7 @@ impl App {
             }
         }
         key.updated_at = change.now;
-        api_keys::update(change.conn(), &key).await?;
+        change.update_key(&key).await?;
         self.record_key(
             &mut change,
             Some(&caller),

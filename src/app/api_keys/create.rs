@@ -97,7 +97,7 @@ impl App {
         let key = self.new_key(
             &caller,
             &caller.effective,
-            caller.subject.account(),
+            caller.subject()?.account(),
             new,
             &change,
         )?;
@@ -144,12 +144,12 @@ impl App {
                 replayed: true,
             });
         }
-        let account = caller.subject.account().clone();
+        let account = caller.subject()?.account().clone();
         let mine = api_keys::of_account(change.conn(), &account.id).await?;
         if api_keys::had_own(change.conn(), &account.id).await? {
             return Err(Error::Conflict(Conflict::Claimed));
         }
-        let mut own_power = caller.effective.clone();
+        let mut own_power = Effective::clone(&caller.effective);
         own_power.grantors.clear();
         let mut key = self.new_key(&caller, &own_power, &account, new, &change)?;
         key.maker = None;
@@ -160,6 +160,7 @@ impl App {
         }
         let now = change.now;
         api_keys::end_granted(change.conn(), &account.id, now).await?;
+        change.touch(account.tag).await?;
         let secret = self.insert_with_secret(&mut change, &key).await?;
         let mut details = Map::new();
         details.insert("claimedWith".to_owned(), own.key().id.as_str().into());
@@ -206,7 +207,7 @@ impl App {
         let digest = KeyDigest::parse(&digest)
             .ok_or_else(|| Error::invalid("digest", "the SHA-256 of the key as hex or base64"))?;
         let account = match user_id {
-            None => caller.subject.account().clone(),
+            None => caller.subject()?.account().clone(),
             Some(id) => {
                 let id = AccountId::parse(&id)
                     .map_err(|_| Error::invalid("userId", "the id of a user"))?;

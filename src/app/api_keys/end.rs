@@ -8,7 +8,6 @@ use crate::domain::api_key::{ApiKey, Ended};
 use crate::domain::audit::Action;
 use crate::domain::id::KeyId;
 use crate::domain::secret::KeyDigest;
-use crate::store::api_keys;
 
 impl App {
     /// Ends a key for good, with the keys that were made with it unless they shall live on.
@@ -65,12 +64,12 @@ impl App {
         let found = self
             .find_key(self.store.read().await?.conn(), digest, now)
             .await?;
-        if found.is_none_or(|chain| chain.key().ended.is_some()) {
+        if found.is_none_or(|(chain, _)| chain.key().ended.is_some()) {
             return Ok(false);
         }
         let mut change = self.change_unasked().await?;
         let now = change.now;
-        let Some(chain) = self.find_key(change.conn(), digest, now).await? else {
+        let Some((chain, _)) = self.find_key(change.conn(), digest, now).await? else {
             return Ok(false);
         };
         let key = chain.key().clone();
@@ -101,7 +100,7 @@ impl App {
         if descendants {
             change.end(key.line_tag).await?;
         }
-        api_keys::update(change.conn(), &key).await?;
+        change.update_key(&key).await?;
         self.record_key(change, caller, presented, &key, action)
             .await
     }

@@ -1,5 +1,9 @@
 //! Identification: whose credential it is, and that it is alive.
 
+use std::sync::Arc;
+
+use super::permit::everything;
+use super::recall::KnownKey;
 use super::{Credential, Identified, Presented, SessionCaller, Who};
 use crate::app::App;
 use crate::app::error::{BadCredential, Error};
@@ -35,24 +39,40 @@ impl App {
                 .ok_or(BadCredential::TokenEnded)?,
             Credential::None | Credential::Key(_) | Credential::Cli(_) => head,
         };
-        let who = match &presented.credential {
+        let (who, effective) = match &presented.credential {
             Credential::None => return Err(BadCredential::Missing.into()),
             Credential::Key(key) => {
-                let chain = self
-                    .identify_key(conn, &key.digest(), presented, now)
-                    .await?;
-                Who::Key(Box::new(chain))
+                let digest = key.digest();
+                let found = self.identify_key(conn, &digest, presented, now).await?;
+                let (chain, secret_expires_at) = found;
+                let chain = Arc::new(chain);
+                let mut own = chain.key().effective();
+                own.operator = own.operator && self.is_operator(chain.key());
+                let own = Arc::new(own);
+                // What is read under the lock is not there for others before it is committed.
+                if first {
+                    let parts = (Arc::clone(&chain), Arc::clone(&own));
+                    let known = KnownKey::new(parts.0, parts.1, secret_expires_at, rev);
+                    self.remembered.key(&digest, known);
+                }
+                (Who::Key(chain), own)
             }
             Credential::Token(token) => {
-                Who::Session(Box::new(self.identify_token(token, presented, now)?))
+                let session = self.identify_token(token, presented, now)?;
+                let own = Arc::clone(&session.effective);
+                (Who::Session(session), own)
             }
             Credential::Cli(account) => {
                 let id = account.as_ref().unwrap_or(&self.operator);
                 let chain = accounts::chain(conn, id).await?.ok_or(Error::NotFound)?;
-                Who::Cli(Box::new(chain))
+                (Who::Cli(Arc::new(chain)), Arc::new(everything()))
             }
         };
-        Ok(Identified { who, rev })
+        Ok(Identified {
+            who,
+            effective,
+            rev,
+        })
     }
 
     /// As of where this node knows the change log, read again when that is older than `head`: what
@@ -76,17 +96,17 @@ impl App {
         digest: &KeyDigest,
         presented: &Presented,
         now: Timestamp,
-    ) -> Result<KeyChain, Error> {
+    ) -> Result<(KeyChain, Option<Timestamp>), Error> {
         let address = presented.facts.address;
         let clock_ms = self.clock.monotonic_ms();
         if let Some(retry_ms) = self.limiter.blocked(address, digest, clock_ms) {
             return Err(Error::too_many(retry_ms));
         }
         match self.find_key(reborrow(&mut conn), digest, now).await? {
-            Some(chain) if chain.check_alive(now).is_ok() => {
+            Some((chain, secret_expires_at)) if chain.check_alive(now).is_ok() => {
                 self.limiter.good(digest);
                 self.lately.used(digest, &presented.facts, now);
-                Ok(chain)
+                Ok((chain, secret_expires_at))
             }
             _ => {
                 self.metrics.authentication_failed("key");
@@ -104,16 +124,19 @@ impl App {
         token: &str,
         presented: &Presented,
         now: Timestamp,
-    ) -> Result<SessionCaller, Error> {
+    ) -> Result<Arc<SessionCaller>, Error> {
         let address = presented.facts.address;
         let clock_ms = self.clock.monotonic_ms();
         let digest = KeyDigest::of(token.as_bytes());
         if let Some(retry_ms) = self.limiter.blocked(address, &digest, clock_ms) {
             return Err(Error::too_many(retry_ms));
         }
-        let identified = self.identify_session(token, now);
+        let identified = self.identify_session(token, now).map(Arc::new);
         match &identified {
-            Ok(_) => self.limiter.good(&digest),
+            Ok(session) => {
+                self.limiter.good(&digest);
+                self.remembered.token(&digest, session);
+            }
             // Signed here, and over: no guess.
             Err(Error::Unauthenticated(
                 BadCredential::Token(TokenError::Expired) | BadCredential::TokenEnded,
@@ -129,14 +152,14 @@ impl App {
         identified
     }
 
-    /// The key that a digest opens, with its makers and accounts, whatever their state; nothing
-    /// when the secret is unknown or past its overlap.
+    /// The key that a digest opens, with its makers and accounts, whatever their state, and when the
+    /// secret stops working; nothing when the secret is unknown or past its overlap.
     pub(crate) async fn find_key(
         &self,
         mut conn: Conn<'_>,
         digest: &KeyDigest,
         now: Timestamp,
-    ) -> Result<Option<KeyChain>, Error> {
+    ) -> Result<Option<(KeyChain, Option<Timestamp>)>, Error> {
         let secret = secrets::find(reborrow(&mut conn), digest).await?;
         let Some(secret) = secret.filter(|secret| secret.digest.matches(digest)) else {
             return Ok(None);
@@ -144,7 +167,8 @@ impl App {
         if secret.expires_at.is_some_and(|at| at <= now) {
             return Ok(None);
         }
-        self.key_chain(conn, &secret.key).await
+        let chain = self.key_chain(conn, &secret.key).await?;
+        Ok(chain.map(|chain| (chain, secret.expires_at)))
     }
 
     /// A key with its makers and accounts, whatever their state.

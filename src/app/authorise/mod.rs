@@ -4,8 +4,10 @@
 
 mod identify;
 mod permit;
+mod recall;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::App;
 use super::error::{BadCredential, Error};
@@ -27,6 +29,9 @@ use crate::domain::session::SessionScope;
 use crate::domain::time::Timestamp;
 use crate::store::Conn;
 use crate::token::claims::Claims;
+
+use recall::Recalled;
+pub(crate) use recall::Remembered;
 
 /// What came in the `Authorization` header, not yet believed.
 #[derive(Debug, Clone)]
@@ -150,10 +155,14 @@ pub struct Presented {
 pub struct SessionCaller {
     /// The claims of its token.
     pub claims: Claims,
+    /// The signing key whose signature is on it.
+    pub kid: String,
     /// Its environment.
     pub environment: Environment,
-    /// What it may do.
+    /// What it carries.
     pub scope: SessionScope,
+    /// What it may do.
+    pub effective: Arc<Effective>,
     /// All that it descends from.
     pub tags: Tags,
     /// As of where it was minted.
@@ -164,11 +173,11 @@ pub struct SessionCaller {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Who {
     /// A key, alive.
-    Key(Box<KeyChain>),
+    Key(Arc<KeyChain>),
     /// A session, alive.
-    Session(Box<SessionCaller>),
+    Session(Arc<SessionCaller>),
     /// The operator's CLI.
-    Cli(Box<AccountChain>),
+    Cli(Arc<AccountChain>),
 }
 
 /// An authenticated caller: its credential is known and alive. What it may do is not yet judged.
@@ -176,8 +185,20 @@ pub enum Who {
 pub struct Identified {
     /// Whose credential it is.
     pub who: Who,
+    /// What it may do as itself.
+    pub effective: Arc<Effective>,
     /// The position of the log as of which all of it was read.
     pub rev: Rev,
+}
+
+/// For whom a caller speaks.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// An account that was read, with all above it.
+    Read(Arc<AccountChain>),
+    /// The account that a token names. Liveness was asked of its tags, so no row is needed to judge
+    /// it.
+    Named(AccountId),
 }
 
 /// A caller that may do what it asks. Use cases take one; there is no other way to get it.
@@ -186,11 +207,11 @@ pub struct Caller {
     /// Whose credential it is.
     pub who: Who,
     /// For whom it speaks, with all above: its account, or the child that it acts as.
-    pub subject: AccountChain,
+    pub subject: Subject,
     /// Whether it acts as a child.
     pub acting: bool,
     /// What it may do, as whom it acts.
-    pub effective: Effective,
+    pub effective: Arc<Effective>,
     /// That it was allowed.
     pub permit: Permit,
     /// The lowest position of the log as of which anything here was read.
@@ -228,18 +249,27 @@ impl Caller {
                     .as_ref()
                     .map_or(&session.claims.sub, |act| &act.sub),
             ),
-            Who::Key(_) => Some(
-                self.effective
-                    .grantors
-                    .first()
-                    .unwrap_or(&self.subject.account().id),
-            ),
+            Who::Key(_) => Some(self.effective.grantors.first().unwrap_or(self.account())),
         }
     }
 
     /// The id of the account for which it speaks.
     pub fn account(&self) -> &AccountId {
-        &self.subject.account().id
+        match &self.subject {
+            Subject::Read(chain) => &chain.account().id,
+            Subject::Named(id) => id,
+        }
+    }
+
+    /// The account for which it speaks, with all above it.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] at a door that does not read it.
+    pub fn subject(&self) -> Result<&Arc<AccountChain>, Error> {
+        match &self.subject {
+            Subject::Read(chain) => Ok(chain),
+            Subject::Named(_) => Err(Error::internal("the account was not read at this door")),
+        }
     }
 }
 
@@ -251,6 +281,11 @@ impl App {
     pub async fn admit(&self, presented: &Presented) -> Result<Caller, Error> {
         if matches!(presented.credential, Credential::None) {
             return Err(BadCredential::Missing.into());
+        }
+        let now = self.now();
+        if let Some(Recalled { identified, child }) = self.recall(presented, now) {
+            let rows = Rows::Remembered(child);
+            return self.judge(rows, presented, identified, now, true).await;
         }
         self.pulse.ensure_fresh(&self.store).await?;
         let mut read = self.store.read().await?;
@@ -269,22 +304,34 @@ impl App {
         let identified = self
             .identify(reborrow(&mut conn), presented, now, first)
             .await?;
+        let rows = Rows::Database(conn);
+        self.judge(rows, presented, identified, now, first).await
+    }
+
+    /// Judges an identified caller, and keeps in mind that one was refused.
+    async fn judge(
+        &self,
+        rows: Rows<'_>,
+        presented: &Presented,
+        identified: Identified,
+        now: Timestamp,
+        first: bool,
+    ) -> Result<Caller, Error> {
         let key = match &identified.who {
-            Who::Key(chain) if first => Some(chain.key().clone()),
+            Who::Key(chain) if first => Some(Arc::clone(chain)),
             Who::Key(_) | Who::Session(_) | Who::Cli(_) => None,
         };
-        let result = self.permit(conn, presented, identified, now, first).await;
+        let result = self.permit(rows, presented, identified, now, first).await;
         if let (Err(Error::Forbidden(_)), Some(key)) = (&result, key) {
-            self.lately.refused(self, presented, &key, now);
+            self.lately.refused(self, presented, key.key(), now);
         }
         result
     }
 }
 
-impl SessionCaller {
-    /// What the session may do.
-    pub fn effective(&self) -> Effective {
-        let end = Timestamp::from_secs(self.claims.exp);
-        Effective::of_session(self.environment, &self.scope, end)
-    }
+/// Where accounts are read that a caller names.
+enum Rows<'c> {
+    /// Nowhere: the child that it wants to act as was recalled, if it wants that.
+    Remembered(Option<Arc<AccountChain>>),
+    Database(Conn<'c>),
 }

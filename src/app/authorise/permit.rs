@@ -1,6 +1,10 @@
 //! Judgement: acting as a child, and the decision.
 
-use super::{Caller, Facts, Identified, Need, Presented, RouteCheck, SessionCaller, Who, Wish};
+use std::sync::Arc;
+
+use super::{
+    Caller, Facts, Identified, Need, Presented, RouteCheck, Rows, SessionCaller, Subject, Who, Wish,
+};
 use crate::app::App;
 use crate::app::error::{BadCredential, Error, Forbidden};
 use crate::app::pulse::reborrow;
@@ -10,6 +14,7 @@ use crate::domain::decision::{Asked, BindingCheck, Deny, Permit, RoutePermission
 use crate::domain::effective::{Ceilings, Effective, MintSide};
 use crate::domain::environment::Environment;
 use crate::domain::limits;
+use crate::domain::liveness::Rev;
 use crate::domain::network::Cidrs;
 use crate::domain::rate::Turn;
 use crate::domain::restrictions::{ImpersonationScope, Manage};
@@ -20,7 +25,7 @@ use crate::store::{Conn, accounts};
 impl App {
     pub(super) async fn permit(
         &self,
-        conn: Conn<'_>,
+        rows: Rows<'_>,
         presented: &Presented,
         identified: Identified,
         now: Timestamp,
@@ -29,24 +34,19 @@ impl App {
         let Presented {
             wish, facts, need, ..
         } = presented;
-        let Identified { who, rev } = identified;
-        let own = match &who {
-            Who::Session(session) => {
-                if wish.is_some() {
-                    return Err(Forbidden::Impersonation.into());
-                }
-                if !need.sessions {
-                    return Err(self.refuse_session(session));
-                }
-                session.effective()
+        let Identified {
+            who,
+            effective: own,
+            rev,
+        } = identified;
+        if let Who::Session(session) = &who {
+            if wish.is_some() {
+                return Err(Forbidden::Impersonation.into());
             }
-            Who::Key(chain) => {
-                let mut own = chain.key().effective();
-                own.operator = own.operator && self.is_operator(chain.key());
-                own
+            if !need.sessions {
+                return Err(self.refuse_session(session));
             }
-            Who::Cli(_) => everything(),
-        };
+        }
 
         // All that does not depend on whom the caller wants to act as is judged before anybody is
         // looked up, so that a refusal tells nothing about an account, and a wish takes a turn.
@@ -64,23 +64,30 @@ impl App {
 
         let (subject, effective, acting) = match (&who, wish) {
             (Who::Session(session), _) => {
-                let subject = accounts::chain(conn, &session.claims.sub)
-                    .await?
-                    .ok_or(BadCredential::TokenEnded)?;
+                let subject = match rows {
+                    Rows::Remembered(_) => Subject::Named(session.claims.sub.clone()),
+                    Rows::Database(conn) => Subject::Read(Arc::new(
+                        accounts::chain(conn, &session.claims.sub)
+                            .await?
+                            .ok_or(BadCredential::TokenEnded)?,
+                    )),
+                };
                 (subject, own, false)
             }
-            (Who::Key(chain), None) => (chain.accounts().clone(), own, false),
-            (Who::Cli(accounts), None) => (AccountChain::clone(accounts), own, false),
+            (Who::Key(chain), None) => (Subject::Read(Arc::clone(chain.accounts())), own, false),
+            (Who::Cli(accounts), None) => (Subject::Read(Arc::clone(accounts)), own, false),
             (Who::Key(chain), Some(wish)) => {
+                let reads = first.then_some(rev);
                 let Acting { child, effective } = self
-                    .act(conn, chain.accounts(), &own, wish, facts, need)
+                    .act(rows, chain.accounts(), &own, wish, facts, need, reads)
                     .await?;
-                (child, effective, true)
+                (Subject::Read(child), Arc::new(effective), true)
             }
             (Who::Cli(accounts), Some(wish)) => {
-                let Acting { child, effective } =
-                    self.act(conn, accounts, &own, wish, facts, need).await?;
-                (child, effective, true)
+                let Acting { child, effective } = self
+                    .act(rows, accounts, &own, wish, facts, need, None)
+                    .await?;
+                (Subject::Read(child), Arc::new(effective), true)
             }
         };
         Ok(Caller {
@@ -130,17 +137,33 @@ impl App {
         decide(own, &asked, now, &mut rate).map_err(|deny| Self::denied(who, deny))
     }
 
-    /// Acts as a child: the request must lie in the routes of the key's impersonation, too.
+    /// Acts as a child: the request must lie in the routes of the key's impersonation, too. The
+    /// child is remembered where it is said as of which position all is read.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the rule is told all that it may depend on"
+    )]
     async fn act(
         &self,
-        conn: Conn<'_>,
+        rows: Rows<'_>,
         own: &AccountChain,
         effective: &Effective,
         wish: &Wish,
         facts: &Facts,
         need: &Need,
+        reads: Option<Rev>,
     ) -> Result<Acting, Error> {
-        let target = self.find_target(conn, own, &wish.run_as).await?;
+        let target = match rows {
+            Rows::Remembered(child) => child,
+            Rows::Database(conn) => {
+                let target = self.find_target(conn, own, &wish.run_as).await?;
+                let target = target.map(Arc::new);
+                if let (Some(target), Some(read_at)) = (&target, reads) {
+                    self.remembered.account(target, read_at);
+                }
+                target
+            }
+        };
         let acting = act_as(effective, own, target).map_err(|_| Forbidden::Impersonation)?;
         let exempt = need.route == RouteCheck::Exempt;
         if !exempt
@@ -213,7 +236,7 @@ const FREE: Turn = Turn::Go {
 };
 
 /// What the operator's CLI may do: it has the database before it.
-fn everything() -> Effective {
+pub(super) fn everything() -> Effective {
     Effective {
         environment: Environment::Live,
         expires_at: None,

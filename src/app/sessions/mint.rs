@@ -143,7 +143,7 @@ impl App {
         let draft = Draft {
             origin: Origin::Mint,
             key,
-            subject: &caller.subject,
+            subject: caller.subject()?,
             actors: caller.effective.grantors.clone(),
             grant: granted,
             data,
@@ -189,7 +189,7 @@ impl App {
                 replayed: true,
             });
         }
-        let parent = caller.subject.account().parent.as_ref();
+        let parent = caller.subject()?.account().parent.as_ref();
         sessions::insert(tx.conn(), session, parent).await?;
         if let Some(replay) = replay {
             replay.finish(self, tx.conn(), &answer).await?;

@@ -1,5 +1,7 @@
 //! Renewal and exchange: a new token of the same family, never wider than its source.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::mint::{CHILD_PROFILE, profile_terms, refused};
@@ -43,7 +45,7 @@ pub struct Exchange {
 struct Source {
     session: Session,
     key: KeyChain,
-    subject: AccountChain,
+    subject: Arc<AccountChain>,
     effective: Effective,
 }
 
@@ -209,10 +211,11 @@ impl App {
         if effective.expires_at.is_some_and(|end| end <= now) {
             return Err(ended());
         }
-        let mut subject = key.accounts().clone();
+        let mut subject = Arc::clone(key.accounts());
         if session.account != key.key().account {
             let target = accounts::chain(read.conn(), &session.account).await?;
-            let acting = act_as(&effective, key.accounts(), target).map_err(|_| ended())?;
+            let acting =
+                act_as(&effective, key.accounts(), target.map(Arc::new)).map_err(|_| ended())?;
             subject = acting.child;
             effective = acting.effective;
         }

@@ -10,8 +10,8 @@ use hallpass::domain::secret::KeyDigest;
 use hallpass::store::secrets::LastUsed;
 use hallpass::store::signing_keys::SigningKeyRow;
 use hallpass::store::{
-    Conn, Order, Tx, accounts, api_keys, audit, change_log, idempotency, instance, secrets,
-    sessions, signing_keys,
+    Conn, Order, Tx, accounts, api_keys, audit, change_log, change_touch, idempotency, instance,
+    secrets, sessions, signing_keys,
 };
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -145,6 +145,15 @@ async fn call_what_belongs_to_nobody(tx: &mut Tx, maker: &Maker, root: &Account)
     change_log::floor(tx.conn()).await.unwrap();
     change_log::raise_floor(tx.conn(), now).await.unwrap();
     change_log::prune(tx.conn(), now).await.unwrap();
+    change_touch::append(tx.conn(), rev.position, maker.tag(), now)
+        .await
+        .unwrap();
+    change_touch::since(tx.conn(), Position::new(0))
+        .await
+        .unwrap();
+    change_touch::floor(tx.conn()).await.unwrap();
+    change_touch::raise_floor(tx.conn(), now).await.unwrap();
+    change_touch::prune(tx.conn(), now).await.unwrap();
 
     idempotency::begin(tx.conn(), b"id", b"body", now)
         .await

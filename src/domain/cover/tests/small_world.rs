@@ -408,8 +408,8 @@ impl Trial {
 
         let parent = chain(&[1, 9]);
         let child = || Some(chain(&[5, 1, 9]));
-        if let Ok(acting) = act_as(&wanted, &parent, child()) {
-            let own = act_as(&own, &parent, child());
+        if let Ok(acting) = act_as(&wanted, &parent, child().map(Into::into)) {
+            let own = act_as(&own, &parent, child().map(Into::into));
             assert!(own.is_ok(), "only the target impersonates {}", told());
             self.no_more(&own.unwrap().effective, &acting.effective, &told);
             self.as_child += 1;

@@ -1,0 +1,323 @@
+//! Recall: identification by what is remembered, without the database.
+//!
+//! What was read from the database is remembered with the position as of which it was read. It is
+//! believed only while nothing that it consists of was touched above that position, by knowledge of
+//! the change log that is fresh ([`Pulse::as_of`]); else it is read again. Refusals that depend on
+//! what is in the database are never made from memory, so that time tells nothing.
+//!
+//! [`Pulse::as_of`]: crate::app::pulse::Pulse::as_of
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::{Credential, Facts, Identified, Presented, RouteCheck, SessionCaller, Who, Wish};
+use crate::app::App;
+use crate::app::memory::{ByDigest, Memory, Quick, Weigh};
+use crate::domain::account::{Account, AccountChain};
+use crate::domain::api_key::{ApiKey, KeyChain};
+use crate::domain::effective::Effective;
+use crate::domain::id::AccountId;
+use crate::domain::liveness::{Rev, Tags};
+use crate::domain::run_as::{RunAs, act_as};
+use crate::domain::secret::KeyDigest;
+use crate::domain::text::Email;
+use crate::domain::time::Timestamp;
+
+/// How much is remembered, in bytes.
+const KEYS_BYTES_MAX: usize = 64 << 20;
+const TOKENS_BYTES_MAX: usize = 32 << 20;
+const ACCOUNTS_BYTES_MAX: usize = 16 << 20;
+const EMAILS_BYTES_MAX: usize = 4 << 20;
+/// How often at most the use of one secret is noted, in milliseconds.
+const NOTE_EVERY_MS: i64 = 5_000;
+
+/// What is remembered of callers.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    keys: Memory<ByDigest, KnownKey, Quick>,
+    tokens: Memory<ByDigest, SessionCaller, Quick>,
+    accounts: Memory<AccountId, KnownAccount>,
+    emails: Memory<(AccountId, Email), AccountId>,
+}
+
+/// A key by one of its secrets, as it was read.
+#[derive(Debug)]
+pub(super) struct KnownKey {
+    pub(super) chain: Arc<KeyChain>,
+    pub(super) effective: Arc<Effective>,
+    pub(super) secret_expires_at: Option<Timestamp>,
+    rows: Tags,
+    read_at: Rev,
+    noted_ms: AtomicI64,
+}
+
+/// An account with all above it, as it was read.
+#[derive(Debug)]
+struct KnownAccount {
+    chain: Arc<AccountChain>,
+    rows: Tags,
+    read_at: Rev,
+}
+
+/// A caller that was recalled, and the child that it wants to act as.
+pub(super) struct Recalled {
+    pub(super) identified: Identified,
+    pub(super) child: Option<Arc<AccountChain>>,
+}
+
+impl Remembered {
+    /// Nothing yet.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            keys: Memory::new(KEYS_BYTES_MAX),
+            tokens: Memory::new(TOKENS_BYTES_MAX),
+            accounts: Memory::new(ACCOUNTS_BYTES_MAX),
+            emails: Memory::new(EMAILS_BYTES_MAX),
+        }
+    }
+
+    /// How many bytes are taken up, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.keys.bytes() + self.tokens.bytes() + self.accounts.bytes() + self.emails.bytes()
+    }
+
+    /// Remembers a key that was read as of a position.
+    pub(super) fn key(&self, digest: &KeyDigest, known: KnownKey) {
+        self.keys.put(ByDigest(*digest.as_bytes()), Arc::new(known));
+    }
+
+    /// Remembers a token whose signature and claims were good.
+    pub(super) fn token(&self, digest: &KeyDigest, caller: &Arc<SessionCaller>) {
+        self.tokens
+            .put(ByDigest(*digest.as_bytes()), Arc::clone(caller));
+    }
+
+    /// Remembers an account that was read as of a position, and the address by which its parent
+    /// knows it.
+    pub(super) fn account(&self, chain: &Arc<AccountChain>, read_at: Rev) {
+        let account = chain.account();
+        if let (Some(parent), Some(email)) = (&account.parent, &account.profile.email) {
+            let name = (parent.clone(), email.clone());
+            self.emails.put(name, Arc::new(account.id.clone()));
+        }
+        let known = KnownAccount {
+            rows: chain.rows(),
+            chain: Arc::clone(chain),
+            read_at,
+        };
+        self.accounts.put(account.id.clone(), Arc::new(known));
+    }
+}
+
+impl KnownKey {
+    pub(super) fn new(
+        chain: Arc<KeyChain>,
+        effective: Arc<Effective>,
+        secret_expires_at: Option<Timestamp>,
+        read_at: Rev,
+    ) -> Self {
+        Self {
+            rows: chain.rows(),
+            chain,
+            effective,
+            secret_expires_at,
+            read_at,
+            noted_ms: AtomicI64::new(i64::MIN),
+        }
+    }
+}
+
+impl App {
+    /// The caller by what is remembered; nothing when the database has to be asked.
+    pub(super) fn recall(&self, presented: &Presented, now: Timestamp) -> Option<Recalled> {
+        match &presented.credential {
+            Credential::Key(key) => self.recall_key(&key.digest(), presented, now),
+            // Where a session speaks for itself its account is read, too.
+            Credential::Token(token) if presented.need.route == RouteCheck::Always => {
+                self.recall_token(token, now)
+            }
+            Credential::None | Credential::Token(_) | Credential::Cli(_) => None,
+        }
+    }
+
+    fn recall_key(
+        &self,
+        digest: &KeyDigest,
+        presented: &Presented,
+        now: Timestamp,
+    ) -> Option<Recalled> {
+        let known = self.remembered.keys.get(&ByDigest(*digest.as_bytes()))?;
+        let mut rev = self.pulse.as_of(&known.rows, known.read_at)?;
+        let works = known.secret_expires_at.is_none_or(|at| at > now)
+            && known.chain.check_alive(now).is_ok();
+        if !works {
+            return None;
+        }
+        let mut child = None;
+        if let Some(wish) = &presented.wish {
+            let (chain, read_at) = self.recall_child(&known, wish, presented)?;
+            rev = rev.min(read_at)?;
+            child = Some(chain);
+        }
+        self.note_use(digest, &known, &presented.facts, now);
+        let identified = Identified {
+            who: Who::Key(Arc::clone(&known.chain)),
+            effective: Arc::clone(&known.effective),
+            rev,
+        };
+        Some(Recalled { identified, child })
+    }
+
+    /// The child that a wish names, if the key may act as it. A wish that would be refused is judged
+    /// by the database, like one for an account that is not there.
+    fn recall_child(
+        &self,
+        known: &KnownKey,
+        wish: &Wish,
+        presented: &Presented,
+    ) -> Option<(Arc<AccountChain>, Rev)> {
+        let parent = known.chain.accounts();
+        let id = match &wish.run_as {
+            RunAs::Id(id) => id.clone()?,
+            RunAs::Email(email) => {
+                let name = (parent.account().id.clone(), email.clone()?);
+                AccountId::clone(&*self.remembered.emails.get(&name)?)
+            }
+        };
+        let child = self.remembered.accounts.get(&id)?;
+        let rev = self.pulse.as_of(&child.rows, child.read_at)?;
+        if let RunAs::Email(email) = &wish.run_as
+            && child.chain.account().profile.email != *email
+        {
+            return None;
+        }
+        let chain = Arc::clone(&child.chain);
+        let acting = act_as(&known.effective, parent, Some(Arc::clone(&chain))).ok()?;
+        let facts = &presented.facts;
+        let allowed = presented.need.route == RouteCheck::Exempt
+            || acting
+                .effective
+                .call
+                .allow(&facts.method, &facts.path)
+                .is_some();
+        allowed.then_some((chain, rev))
+    }
+
+    fn recall_token(&self, token: &str, now: Timestamp) -> Option<Recalled> {
+        let digest = ByDigest(*KeyDigest::of(token.as_bytes()).as_bytes());
+        let caller = self.remembered.tokens.get(&digest)?;
+        let signed = self
+            .signing
+            .ring()
+            .find(caller.environment, &caller.kid, now)
+            .is_some();
+        if !signed || Timestamp::from_secs(caller.claims.exp) <= now {
+            return None;
+        }
+        let rev = self.pulse.check_fresh(&caller.tags, caller.rev)?.ok()?;
+        let identified = Identified {
+            effective: Arc::clone(&caller.effective),
+            who: Who::Session(caller),
+            rev,
+        };
+        Some(Recalled {
+            identified,
+            child: None,
+        })
+    }
+
+    /// Notes the use of a secret, not at each request.
+    fn note_use(&self, digest: &KeyDigest, known: &KnownKey, facts: &Facts, now: Timestamp) {
+        let noted_ms = known.noted_ms.load(Ordering::Relaxed);
+        if now.millis().saturating_sub(noted_ms) >= NOTE_EVERY_MS {
+            known.noted_ms.store(now.millis(), Ordering::Relaxed);
+            self.lately.used(digest, facts, now);
+        }
+    }
+}
+
+// About: what a typical value holds in its texts and lists. The bound of a memory is no account of
+// each byte.
+
+impl Weigh for KnownKey {
+    fn weigh(&self) -> usize {
+        let keys = std::iter::once(self.chain.key()).chain(self.chain.makers());
+        size_of::<Self>()
+            + size_of::<Effective>()
+            + self
+                .chain
+                .accounts()
+                .iter()
+                .map(weigh_account)
+                .sum::<usize>()
+            + keys.map(weigh_key).sum::<usize>()
+    }
+}
+
+impl Weigh for KnownAccount {
+    fn weigh(&self) -> usize {
+        size_of::<Self>() + self.chain.iter().map(weigh_account).sum::<usize>()
+    }
+}
+
+impl Weigh for SessionCaller {
+    fn weigh(&self) -> usize {
+        const CLAIMS: usize = 1_000;
+        const PATTERN: usize = 300;
+        let data = self.claims.data.as_ref();
+        size_of::<Self>()
+            + size_of::<Effective>()
+            + CLAIMS
+            + PATTERN * self.claims.allowed_routes.len()
+            + data.map_or(0, weigh_object)
+    }
+}
+
+impl Weigh for AccountId {
+    fn weigh(&self) -> usize {
+        2 * (size_of::<Self>() + self.as_str().len()) + 64
+    }
+}
+
+fn weigh_object(object: &crate::domain::text::JsonObject) -> usize {
+    // As text it would be about as large.
+    serde_json::to_vec(object).map_or(0, |text| 3 * text.len())
+}
+
+fn weigh_account(account: &Account) -> usize {
+    let profile = &account.profile;
+    let texts = [
+        &profile.name,
+        &profile.alias,
+        &profile.description,
+        &profile.image,
+        &profile.external_id,
+    ];
+    let objects = [&profile.limits, &profile.meta];
+    size_of::<Account>()
+        + 96
+        + texts.into_iter().flatten().map(String::len).sum::<usize>()
+        + objects
+            .into_iter()
+            .flatten()
+            .map(weigh_object)
+            .sum::<usize>()
+}
+
+fn weigh_key(key: &ApiKey) -> usize {
+    const PATTERN: usize = 300;
+    let restrictions = &key.restrictions;
+    let sets = [&restrictions.routes, &restrictions.session.routes];
+    let profile = &key.profile;
+    let texts = [&profile.name, &profile.description, &profile.external_id];
+    size_of::<ApiKey>()
+        + 500
+        + PATTERN
+            * sets
+                .into_iter()
+                .flatten()
+                .map(|set| set.patterns().len())
+                .sum::<usize>()
+        + texts.into_iter().flatten().map(String::len).sum::<usize>()
+        + profile.meta.as_ref().map_or(0, weigh_object)
+}
