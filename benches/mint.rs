@@ -18,6 +18,7 @@ use hallpass::domain::grant::{Wanted, grant};
 use hallpass::domain::id::{AccountId, KeyId, SessionId};
 use hallpass::domain::route::RouteSet;
 use hallpass::domain::secret::PlainKey;
+use hallpass::store::sessions::NewRow;
 use hallpass::store::{accounts, api_keys, change_log, secrets, sessions};
 use hallpass::token::{Algorithm, PrivateKey};
 use serde_json::{Value, json};
@@ -165,8 +166,9 @@ fn parts(c: &mut Criterion) {
         let mut tx = runtime.block_on(app.store.write()).unwrap();
         b.iter(|| {
             session.id = SessionId::new(app.now(), &*app.entropy).unwrap();
+            let row = NewRow::new(&session, None).unwrap();
             runtime
-                .block_on(sessions::insert(tx.conn(), &session, None))
+                .block_on(sessions::insert(tx.conn(), &[row]))
                 .unwrap();
         });
     });
@@ -175,7 +177,8 @@ fn parts(c: &mut Criterion) {
             session.id = SessionId::new(app.now(), &*app.entropy).unwrap();
             runtime.block_on(async {
                 let mut tx = app.store.write().await.unwrap();
-                sessions::insert(tx.conn(), &session, None).await.unwrap();
+                let row = NewRow::new(&session, None).unwrap();
+                sessions::insert(tx.conn(), &[row]).await.unwrap();
                 tx.commit().await.unwrap();
             });
         });

@@ -17,13 +17,31 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
 /// The clocks of the machine.
 #[derive(Debug)]
-pub struct SystemClock(());
+pub struct SystemClock {
+    started_ms: i64,
+}
 
 impl SystemClock {
-    /// The clocks of the machine.
-    pub const fn new() -> Self {
-        Self(())
+    /// The clocks of the machine, from now on.
+    pub fn new() -> Self {
+        Self {
+            started_ms: running_ms(),
+        }
     }
+}
+
+/// For how long the machine has been running, the time that it slept included. The clock of
+/// `Instant` stands still meanwhile, and what was known before would be taken for fresh after it.
+fn running_ms() -> i64 {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const ID: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const ID: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+
+    let time = rustix::time::clock_gettime(ID);
+    time.tv_sec
+        .saturating_mul(1_000)
+        .saturating_add(time.tv_nsec / 1_000_000)
 }
 
 impl Default for SystemClock {
@@ -45,17 +63,7 @@ impl Clock for SystemClock {
     }
 
     fn monotonic_ms(&self) -> i64 {
-        // The clock of `Instant` stands still while the machine sleeps, and whatever was known before
-        // would be taken for fresh after it.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        const ID: rustix::time::ClockId = rustix::time::ClockId::Boottime;
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        const ID: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
-
-        let time = rustix::time::clock_gettime(ID);
-        time.tv_sec
-            .saturating_mul(1_000)
-            .saturating_add(time.tv_nsec / 1_000_000)
+        running_ms() - self.started_ms
     }
 }
 

@@ -102,6 +102,7 @@ pub struct App {
     pub(crate) limiter: limiter::Limiter,
     pub(crate) lately: lately::Lately,
     pub(crate) remembered: authorise::Remembered,
+    pub(crate) writer: sessions::Writer,
 }
 
 impl App {

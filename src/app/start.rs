@@ -11,6 +11,7 @@ use super::keyring::{Signing, SigningKeysError, load};
 use super::lately::Lately;
 use super::limiter::Limiter;
 use super::pulse::Pulse;
+use super::sessions::Writer;
 use super::{App, Policy};
 use crate::clock::Clock;
 use crate::domain::account::{Account, AccountState, ImpersonationPolicy, Profile};
@@ -77,6 +78,7 @@ impl App {
         let pulse = Pulse::open(&store, Arc::clone(&clock)).await?;
         let limiter = Limiter::new(policy.failure_limit);
         let app = Arc::new(Self {
+            writer: Writer::start(store.clone()),
             store,
             clock,
             entropy,

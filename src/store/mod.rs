@@ -81,8 +81,8 @@ macro_rules! by_order {
 }
 pub(crate) use by_order;
 
-/// A pooled connection without a transaction. On SQLite a write through it is refused: writers wait
-/// for each other in [`Store::write`].
+/// A pooled connection without a transaction. On SQLite a write through one that [`Store::read`] gave
+/// is refused: writers wait for each other in [`Store::write`] and [`Store::write_one`].
 #[derive(Debug)]
 pub struct Read(ReadInner);
 
@@ -171,6 +171,19 @@ impl Store {
             }
             #[cfg(feature = "postgres")]
             Pools::Postgres { pool } => TxInner::Postgres(pool.begin().await?),
+        }))
+    }
+
+    /// A connection for one statement that writes, which is a transaction of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when none can be had in time.
+    pub async fn write_one(&self) -> Result<Read, StoreError> {
+        Ok(Read(match &self.pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { write, .. } => ReadInner::Sqlite(write.acquire().await?),
+            #[cfg(feature = "postgres")]
+            Pools::Postgres { pool } => ReadInner::Postgres(pool.acquire().await?),
         }))
     }
 

@@ -91,6 +91,9 @@ pub struct PoolSize {
     pub max: u32,
 }
 
+/// How long a connection to a server may lie idle before it is asked whether it still lives.
+#[cfg(feature = "postgres")]
+const PING_AFTER: Duration = Duration::from_secs(1);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Migrations under way. In a box, since the compiler cannot see of the bare future that opening may
@@ -195,6 +198,8 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
     let write = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A file needs no sign of life, which would cost as much as a statement.
+        .test_before_acquire(false)
         // When the disk is full or fails, SQLite ends the transaction by itself, and sqlx goes on
         // taking the connection for one inside it: no other could ever begin.
         .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
@@ -228,6 +233,7 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
     let read = SqlitePoolOptions::new()
         .max_connections(size.max.max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
         // What writes goes through the one connection that is for it.
         .connect_with(options.pragma("query_only", "ON"))
         .await
@@ -332,6 +338,17 @@ async fn open_postgres(url: &str, size: PoolSize) -> Result<Store, OpenError> {
     let pool = PgPoolOptions::new()
         .max_connections(size.max.max(2))
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A sign of life costs a round trip, and one that was used a moment ago needs none.
+        .test_before_acquire(false)
+        .before_acquire(|conn, used| {
+            Box::pin(async move {
+                use sqlx::Connection as _;
+                if used.idle_for < PING_AFTER {
+                    return Ok(true);
+                }
+                Ok(conn.ping().await.is_ok())
+            })
+        })
         .connect_with(options)
         .await
         .map_err(OpenError::Connect)?;

@@ -19,7 +19,7 @@ use crate::domain::profile::{ProfileUse, SessionProfile};
 use crate::domain::route::PlaceholderValue;
 use crate::domain::session::{Origin, Session};
 use crate::domain::text::JsonObject;
-use crate::store::sessions;
+use crate::store::sessions::{self, NewRow};
 
 /// What a caller wants of a new session. ChatBotKit's clients write `contact`, `meta`, `messages`
 /// and `config`.
@@ -180,20 +180,22 @@ impl App {
         answer: SessionCreated,
         replay: Option<&Replay>,
     ) -> Result<Once<SessionCreated>, Error> {
+        let parent = caller.subject()?.account().parent.as_ref();
+        let row = NewRow::new(session, parent)?;
+        let Some(replay) = replay else {
+            self.writer.store(row).await?;
+            return Ok(Once::first(answer));
+        };
+        // The answer that is kept stands in one transaction with the session.
         let mut tx = self.store.write().await?;
-        if let Some(replay) = replay
-            && let Some(answer) = replay.begin_in(tx.conn(), self.now()).await?
-        {
+        if let Some(answer) = replay.begin_in(tx.conn(), self.now()).await? {
             return Ok(Once {
                 answer,
                 replayed: true,
             });
         }
-        let parent = caller.subject()?.account().parent.as_ref();
-        sessions::insert(tx.conn(), session, parent).await?;
-        if let Some(replay) = replay {
-            replay.finish(self, tx.conn(), &answer).await?;
-        }
+        sessions::insert(tx.conn(), &[row]).await?;
+        replay.finish(self, tx.conn(), &answer).await?;
         tx.commit().await?;
         Ok(Once::first(answer))
     }

@@ -3,9 +3,12 @@
 mod mint;
 mod renew;
 pub mod view;
+mod writer;
 
 pub use mint::{MintOn, NewSession};
 pub use renew::{Exchange, Renewal};
+pub(super) use writer::Writer;
+
 pub use view::{SessionCreated, SessionItem};
 
 use std::collections::BTreeMap;

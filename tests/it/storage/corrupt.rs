@@ -157,7 +157,8 @@ async fn a_corrupt_session_is_said_to_be(db: &TestDatabase) {
     let account = maker.account(None);
     let session = maker.full_session(&account, &maker.key(&account, None));
     let mut tx = store.write().await.unwrap();
-    sessions::insert(tx.conn(), &session, None).await.unwrap();
+    let row = sessions::NewRow::new(&session, None).unwrap();
+    sessions::insert(tx.conn(), &[row]).await.unwrap();
     tx.commit().await.unwrap();
     let detail = |member: &str| {
         let routes = r#""origin":"mint","allowedRoutes":["**"],"duration_secs":1,"durationSecs":1"#;

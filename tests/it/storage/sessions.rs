@@ -4,7 +4,7 @@ use hallpass::domain::environment::Environment;
 use hallpass::domain::id::AccountId;
 use hallpass::domain::session::Session;
 use hallpass::domain::time::Timestamp;
-use hallpass::store::sessions::{self, Filter};
+use hallpass::store::sessions::{self, Filter, NewRow};
 use hallpass::store::{Order, Store, StoreError};
 
 use super::fixtures::{Maker, reversed, walk};
@@ -25,7 +25,7 @@ async fn insert(
     parent: Option<&AccountId>,
 ) -> Result<(), StoreError> {
     let mut tx = store.write().await?;
-    sessions::insert(tx.conn(), session, parent).await?;
+    sessions::insert(tx.conn(), &[NewRow::new(session, parent)?]).await?;
     tx.commit().await
 }
 

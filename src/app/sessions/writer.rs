@@ -1,0 +1,283 @@
+//! Group commit: sessions that wait at the same moment are stored by one statement and one commit.
+//!
+//! Each answer leaves after its commit. While one group is being committed the next gathers, so that
+//! under load the cost of the disk is shared, and a mint that comes alone waits for nobody.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::app::error::Error;
+use crate::store::sessions::{self, NewRow};
+use crate::store::{Store, StoreError};
+
+/// Sessions that wait at most; one more is answered at once that there is no room.
+const WAITING_MAX: usize = 4_096;
+/// Sessions in one commit at most.
+const GROUP_MAX: usize = 512;
+
+/// What became of a group is told to each of its members.
+type Outcome = Result<(), Arc<StoreError>>;
+
+/// Stores sessions. It ends when it is dropped, after what waits was stored.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    row: NewRow,
+    stored: oneshot::Sender<Outcome>,
+}
+
+impl Writer {
+    /// Starts to write to a database.
+    pub(crate) fn start(store: Store) -> Self {
+        Self::with_room(store, WAITING_MAX)
+    }
+
+    fn with_room(store: Store, waiting_max: usize) -> Self {
+        let (queue, waiting) = mpsc::channel(waiting_max);
+        tokio::spawn(run(store, waiting));
+        Self { queue }
+    }
+
+    /// Stores a session. It is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when too many wait already, or when the database does not take it.
+    pub(crate) async fn store(&self, row: NewRow) -> Result<(), Error> {
+        let (stored, answer) = oneshot::channel();
+        self.queue
+            .try_send(Waiting { row, stored })
+            .map_err(|_| Error::Unavailable("too many sessions wait to be stored".into()))?;
+        let answer = answer.await;
+        let outcome = answer.map_err(|_| Error::Unavailable("the service is stopping".into()))?;
+        outcome.map_err(told)
+    }
+}
+
+async fn run(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
+        let (rows, answers): (Vec<_>, Vec<_>) = group
+            .drain(..)
+            .map(|Waiting { row, stored }| (row, stored))
+            .unzip();
+        match insert(&store, &rows).await {
+            Ok(()) => {
+                for stored in answers {
+                    // Whoever went away finds its session in the ledger.
+                    let _gone = stored.send(Ok(()));
+                }
+            }
+            // A row that the database refuses must not fail the others. None of them was stored.
+            Err(StoreError::Conflict | StoreError::Database(_)) if rows.len() > 1 => {
+                for (row, stored) in rows.into_iter().zip(answers) {
+                    let _gone = stored.send(insert(&store, &[row]).await.map_err(Arc::new));
+                }
+            }
+            // It was not stored, or nobody knows.
+            Err(error) => {
+                let error = Arc::new(error);
+                for stored in answers {
+                    let _gone = stored.send(Err(Arc::clone(&error)));
+                }
+            }
+        }
+    }
+}
+
+async fn insert(store: &Store, rows: &[NewRow]) -> Result<(), StoreError> {
+    let mut one = store.write_one().await?;
+    sessions::insert(one.conn(), rows).await
+}
+
+/// As a use case tells it.
+fn told(error: Arc<StoreError>) -> Error {
+    match *error {
+        StoreError::Unavailable(_) => Error::Unavailable(error.into()),
+        StoreError::Conflict | StoreError::Corrupt { .. } | StoreError::Database(_) => {
+            Error::Internal(error.into())
+        }
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::environment::Environment;
+    use crate::domain::id::{AccountId, KeyId, RequestId, SessionId};
+    use crate::domain::liveness::{LogId, Position, Rev, Tag, Tags};
+    use crate::domain::route::RouteSet;
+    use crate::domain::session::{Origin, Session, SessionScope};
+    use crate::domain::time::Timestamp;
+    use crate::entropy::SeededEntropy;
+    use crate::store::PoolSize;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+    async fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("hallpass.db").display());
+        let store = Store::open(&url, PoolSize { max: 2 }).await.unwrap();
+        (folder, store)
+    }
+
+    fn row(id: &SessionId, entropy: &SeededEntropy) -> NewRow {
+        let tag = Tag::new(entropy).unwrap();
+        let mut tags = Tags::new();
+        tags.add(tag);
+        let session = Session {
+            id: id.clone(),
+            family: id.clone(),
+            family_tag: tag,
+            origin: Origin::Mint,
+            account: AccountId::new(NOW, entropy).unwrap(),
+            actors: Vec::new(),
+            key: KeyId::new(NOW, entropy).unwrap(),
+            environment: Environment::Live,
+            audience: "api".to_owned(),
+            scope: SessionScope {
+                routes: RouteSet::everything(),
+                permissions: None,
+                bindings: crate::domain::config::bindings(&BTreeMap::new()).unwrap(),
+                domains: None,
+            },
+            data: None,
+            tags,
+            rev: Rev {
+                log: LogId::from_i64(1),
+                position: Position::new(1),
+            },
+            duration_secs: 900,
+            profile: None,
+            issued_at: NOW,
+            expires_at: NOW.plus_secs(900),
+            renewable_until: None,
+            request: RequestId::new(NOW, entropy).unwrap(),
+            address: None,
+        };
+        NewRow::new(&session, None).unwrap()
+    }
+
+    async fn is_stored(store: &Store, id: &SessionId) -> bool {
+        let mut read = store.read().await.unwrap();
+        sessions::find(read.conn(), id).await.unwrap().is_some()
+    }
+
+    /// Sessions that wait while the database is held, and then are a group.
+    async fn gather(
+        store: &Store,
+        writer: &Arc<Writer>,
+        rows: Vec<NewRow>,
+    ) -> Vec<Result<(), Error>> {
+        let held = store.write().await.unwrap();
+        let mut tasks = Vec::new();
+        for row in rows {
+            let writer = Arc::clone(writer);
+            tasks.push(tokio::spawn(async move { writer.store(row).await }));
+            // It waits before the next comes.
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+        let mut outcomes = Vec::new();
+        for task in tasks {
+            outcomes.push(task.await.unwrap());
+        }
+        outcomes
+    }
+
+    #[tokio::test]
+    async fn what_waits_together_is_stored_and_a_refused_row_fails_alone() {
+        let (_folder, store) = store().await;
+        let entropy = SeededEntropy::new(1);
+        let writer = Arc::new(Writer::start(store.clone()));
+        let ids: Vec<_> = (0..20)
+            .map(|_| SessionId::new(NOW, &entropy).unwrap())
+            .collect();
+        let mut rows: Vec<_> = ids.iter().map(|id| row(id, &entropy)).collect();
+        // One more with an id that is taken by then.
+        rows.push(row(&ids[3], &entropy));
+
+        let outcomes = gather(&store, &writer, rows).await;
+
+        let (twins, others): (Vec<_>, Vec<_>) = outcomes
+            .iter()
+            .enumerate()
+            .partition(|(place, _)| [3, 20].contains(place));
+        assert_eq!(
+            others.iter().filter(|(_, outcome)| outcome.is_ok()).count(),
+            19
+        );
+        assert_eq!(
+            twins.iter().filter(|(_, outcome)| outcome.is_ok()).count(),
+            1
+        );
+        for id in &ids {
+            assert!(is_stored(&store, id).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_finds_no_room_is_told_at_once_and_nothing_of_it_is_stored() {
+        let (_folder, store) = store().await;
+        let entropy = SeededEntropy::new(2);
+        let writer = Arc::new(Writer::with_room(store.clone(), 4));
+        let ids: Vec<_> = (0..12)
+            .map(|_| SessionId::new(NOW, &entropy).unwrap())
+            .collect();
+        let rows = ids.iter().map(|id| row(id, &entropy)).collect();
+
+        let outcomes = gather(&store, &writer, rows).await;
+
+        let stored = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert!((4..=8).contains(&stored), "{stored} found room");
+        for (id, outcome) in ids.iter().zip(&outcomes) {
+            assert_eq!(is_stored(&store, id).await, outcome.is_ok());
+            assert!(matches!(outcome, Ok(()) | Err(Error::Unavailable(_))));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_when_the_writer_goes_is_stored_before_it_ends() {
+        let (_folder, store) = store().await;
+        let entropy = SeededEntropy::new(3);
+        let writer = Writer::start(store.clone());
+        let ids: Vec<_> = (0..5)
+            .map(|_| SessionId::new(NOW, &entropy).unwrap())
+            .collect();
+        let mut answers = Vec::new();
+        for id in &ids {
+            let (stored, answer) = oneshot::channel();
+            let row = row(id, &entropy);
+            writer.queue.try_send(Waiting { row, stored }).unwrap();
+            answers.push(answer);
+        }
+
+        drop(writer);
+
+        for answer in answers {
+            answer.await.unwrap().unwrap();
+        }
+        for id in &ids {
+            assert!(is_stored(&store, id).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_gone_fails_each_of_a_group() {
+        let (_folder, store) = store().await;
+        let entropy = SeededEntropy::new(4);
+        let writer = Arc::new(Writer::start(store.clone()));
+        store.close().await;
+        let id = SessionId::new(NOW, &entropy).unwrap();
+
+        let outcome = writer.store(row(&id, &entropy)).await;
+
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+    }
+}
