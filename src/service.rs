@@ -16,7 +16,8 @@ use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
-use crate::app::authorise::{Credential, Facts, Need, Presented, RouteCheck};
+use crate::app::authorise::{Credential, Door, Facts, Need, Presented, RouteCheck};
+use crate::app::gate::{GatePolicy, UpstreamToken};
 use crate::app::start::{FirstStart, Parts, is_wrong_master_key};
 use crate::app::{App, Policy, keyring, maintenance};
 use crate::cli::signing_key::RewrapArgs;
@@ -33,10 +34,10 @@ use crate::domain::route::{RequestPath, RoutePattern, RouteTemplate};
 use crate::domain::secret::KeyKind;
 use crate::domain::template::{self, Template};
 use crate::entropy::{Entropy, SystemEntropy};
-use crate::http::{Edge, LocalOperator, router, server, server_problems, templates};
+use crate::http::{Edge, GatePeers, LocalOperator, router, server, server_problems, templates};
 use crate::logging;
 use crate::metrics::Metrics;
-use crate::settings::{MasterKeySource, Settings, SettingsArgs, TemplateSetting};
+use crate::settings::{GateSettings, MasterKeySource, Settings, SettingsArgs, TemplateSetting};
 use crate::store::{PoolSize, Store, instance};
 use crate::token::MasterKey;
 
@@ -130,7 +131,23 @@ pub fn policy(settings: &Settings) -> anyhow::Result<Policy> {
         ),
         jwks_max_age_secs: settings.jwks_max_age_secs,
         failure_limit: settings.limits.failed_authentications,
+        gate: gate_policy(&settings.gate),
     })
+}
+
+fn gate_policy(settings: &GateSettings) -> GatePolicy {
+    GatePolicy {
+        mount: settings.mount.clone(),
+        trailing_slash: settings.trailing_slash,
+        environments: settings.environments.clone(),
+        audiences: settings.audiences.clone(),
+        table: settings.table.clone(),
+        token: settings.token.as_ref().map(|token| UpstreamToken {
+            audience: token.audience.clone(),
+            duration_secs: i64::from(token.duration_secs),
+        }),
+        session_rate: settings.session_rate,
+    }
 }
 
 fn read_template(setting: &TemplateSetting) -> anyhow::Result<Template> {
@@ -230,6 +247,7 @@ pub fn edge(app: &Arc<App>, settings: &Settings) -> Router {
     router(Edge {
         app: Arc::clone(app),
         trusted_proxies: settings.trusted_proxies.clone(),
+        gate: GatePeers::new(&settings.gate.peers, settings.gate.secret.as_ref()),
     })
 }
 
@@ -416,6 +434,7 @@ async fn rewrap(args: SettingsArgs, rewrap: RewrapArgs) -> anyhow::Result<usize>
         named: NamedValues::new(),
     };
     let need = Need {
+        door: Door::Own,
         route: RouteCheck::Exempt,
         sessions: false,
         manage: None,

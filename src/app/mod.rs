@@ -6,6 +6,7 @@ pub mod audit;
 pub mod authorise;
 pub mod change;
 pub mod error;
+pub mod gate;
 pub mod idempotency;
 pub mod keyring;
 pub mod lately;
@@ -62,6 +63,8 @@ pub struct Policy {
     pub jwks_max_age_secs: u32,
     /// Failed authentications per client address.
     pub failure_limit: RateLimit,
+    /// What the gate decides by.
+    pub gate: gate::GatePolicy,
 }
 
 impl Policy {
@@ -103,6 +106,7 @@ pub struct App {
     pub(crate) lately: lately::Lately,
     pub(crate) remembered: authorise::Remembered,
     pub(crate) writer: sessions::Writer,
+    pub(crate) upstream: gate::UpstreamTokens,
 }
 
 impl App {

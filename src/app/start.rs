@@ -7,6 +7,7 @@ use serde_json::Map;
 
 use super::authorise::Remembered;
 use super::error::Error;
+use super::gate::UpstreamTokens;
 use super::keyring::{Signing, SigningKeysError, load};
 use super::lately::Lately;
 use super::limiter::Limiter;
@@ -92,6 +93,7 @@ impl App {
             limiter,
             lately: Lately::default(),
             remembered: Remembered::nothing(),
+            upstream: UpstreamTokens::default(),
         });
         app.keep_signing_keys().await?;
         app.reload_signing_keys().await?;

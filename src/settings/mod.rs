@@ -20,6 +20,7 @@ use crate::token::Algorithm;
 mod check;
 mod error;
 mod file;
+mod gate;
 mod secret;
 mod source;
 mod value;
@@ -28,7 +29,8 @@ mod value;
 mod tests;
 
 pub use error::{FileError, Problem, SettingError, SettingsError, Source};
-pub use file::{PermissionRouteSetting, ProfileSetting, TemplateSetting};
+pub use file::{GateRouteSetting, PermissionRouteSetting, ProfileSetting, TemplateSetting};
+pub use gate::{GateSettings, GateTokenSettings};
 pub use secret::{DatabaseUrl, MasterKeySource, SecretText};
 pub use value::{Issuer, LogFormat};
 
@@ -104,6 +106,8 @@ pub struct Settings {
     pub signing_key_rotation_days: u32,
     /// Bounds on what clients can take from the machine.
     pub limits: Limits,
+    /// What the gate decides by, and who may ask it.
+    pub gate: GateSettings,
 }
 
 /// Bounds on what clients can take from the machine.
@@ -193,6 +197,7 @@ impl Settings {
             jwks_max_age_secs,
             signing_key_rotation_days,
             limits,
+            gate,
         } = file;
 
         let listen = sources
@@ -234,6 +239,7 @@ impl Settings {
             .or_default(LogFormat::default().as_str())
             .read(LogFormat::parse)?;
         let permissions = check::vocabulary(&sources, permissions)?;
+        let gate = gate::check(&sources, gate, &issuer, &audiences, &permissions)?;
 
         Ok(Self {
             listen,
@@ -246,7 +252,7 @@ impl Settings {
             algorithm,
             log_filter,
             log_format,
-            trusted_proxies: check::networks(&sources, &trusted_proxies)?,
+            trusted_proxies: check::networks(&sources, "trusted_proxies", &trusted_proxies)?,
             profiles: check::profiles(&sources, profiles)?,
             templates: check::templates(&sources, templates)?,
             permission_routes: check::permission_routes(&sources, permission_routes, &permissions)?,
@@ -264,6 +270,7 @@ impl Settings {
                 YEAR_DAYS,
             )?,
             limits: check::limits(&sources, &limits)?,
+            gate,
         })
     }
 }

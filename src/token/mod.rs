@@ -16,6 +16,7 @@ pub mod key;
 pub mod keyring;
 pub mod master;
 pub mod rotation;
+pub mod upstream;
 pub mod verify;
 
 #[cfg(test)]
