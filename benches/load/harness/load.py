@@ -78,10 +78,12 @@ class Generator:
             raise Failure(f"wrk: {done.stdout[-300:]} {done.stderr[-300:]}")
         value = read_values(found.group(1))
         failed = sum(value[name] for name in ("status", "connect", "read", "write", "timeout"))
-        count = max(1, value["requests"])
+        count = value["requests"]
+        if count == 0:
+            raise Failure(f"no answer within {seconds} s")
         return Measured(
-            requests=value["requests"],
-            per_second=value["requests"] / (value["duration_us"] / 1e6),
+            requests=count,
+            per_second=count / (value["duration_us"] / 1e6),
             cpu_us=used / count * 1e6,
             p50_ms=value["p50_us"] / 1000,
             p99_ms=value["p99_us"] / 1000,
