@@ -1,14 +1,12 @@
 """What is measured, beside what, and which figure is wanted."""
 
-import json
 import random
-import shutil
 import time
 from dataclasses import dataclass, field
 
 from . import fill
 from .host import Failure, family_cpu_seconds
-from .load import Measured, Request, write_requests
+from .load import Request, write_requests
 from .servers import Hallpass, Postgres, Yardstick
 
 ROUTES = ["conversation/c1/**", "POST bot/b1/complete", "platform/report/list"]
@@ -189,6 +187,17 @@ class Bench:
                     Goal("per_second", against="peer: glewlwyd, mint"),
                 ]
 
+        def alone(generator, server, requests):
+            return generator.wrk(server, requests, connections=1)
+
+        self.add("axum: sign ES256, group commit, one at a time", self.prepared("axum: sign ES256, group commit"), measure=alone)
+        self.add(
+            "mint ES256, SQLite, one at a time",
+            self.prepared("mint ES256, SQLite"),
+            against="axum: sign ES256, group commit, one at a time",
+            measure=alone,
+        )
+
         def as_child():
             server = self.hallpass()
             child = self.child(server)
@@ -217,7 +226,7 @@ class Bench:
 
         self.add(
             "mint ES256, SQLite, half load",
-            lambda: (self.hallpass(), self.write("mint half", self.mint_request(self.hallpass().minter))),
+            self.prepared("mint ES256, SQLite"),
             measure=half_load,
             goals=[Goal("p99_ms", at_most=10)],
         )
@@ -229,6 +238,10 @@ class Bench:
         if not rounds:
             raise Failure(f"`{name}` was not measured before")
         return median(rounds, "per_second")
+
+    def prepared(self, name):
+        """What another case measures, to be measured in another way."""
+        return lambda: next(case for case in self.cases if case.name == name).prepare()
 
     def child(self, server):
         answer = server.post("user/create", {"name": "child", "email": "child@example.com"})

@@ -63,10 +63,10 @@ class Generator:
         self.connections = connections
         self.seconds = seconds
 
-    def wrk(self, server, requests, seconds=None, first=0):
+    def wrk(self, server, requests, seconds=None, first=0, connections=None):
         """As much as the server takes; its CPU time is counted meanwhile."""
         seconds = seconds or self.seconds
-        command = ["wrk", "-t1", f"-c{self.connections}", f"-d{seconds}s", "--timeout", "10s"]
+        command = ["wrk", "-t1", f"-c{connections or self.connections}", f"-d{seconds}s", "--timeout", "10s"]
         command += ["-s", str(REPLAY), f"http://127.0.0.1:{server.port}", "--", str(requests), str(first)]
         before = server.cpu_seconds()
         done = subprocess.run(
