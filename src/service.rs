@@ -34,7 +34,9 @@ use crate::domain::route::{RequestPath, RoutePattern, RouteTemplate};
 use crate::domain::secret::KeyKind;
 use crate::domain::template::{self, Template};
 use crate::entropy::{Entropy, SystemEntropy};
-use crate::http::{Edge, GatePeers, LocalOperator, router, server, server_problems, templates};
+use crate::http::{
+    self, Edge, GatePeers, LocalOperator, router, server, server_problems, templates,
+};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::settings::{GateSettings, MasterKeySource, Settings, SettingsArgs, TemplateSetting};
@@ -242,13 +244,17 @@ async fn start(
     })
 }
 
-/// The router over an app.
+/// The router over an app, for callers in this process.
 pub fn edge(app: &Arc<App>, settings: &Settings) -> Router {
-    router(Edge {
+    router(edge_of(app, settings))
+}
+
+fn edge_of(app: &Arc<App>, settings: &Settings) -> Edge {
+    Edge {
         app: Arc::clone(app),
         trusted_proxies: settings.trusted_proxies.clone(),
         gate: GatePeers::new(&settings.gate.peers, settings.gate.secret.as_ref()),
-    })
+    }
 }
 
 async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
@@ -281,7 +287,8 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     let mut tasks = maintenance::spawn(&app);
     let limits = server::ServerLimits::from(&settings.limits);
     let render = server_problems(&app);
-    server::run(listener, edge(&app, &settings), limits, render, shutdown()).await;
+    let service = http::Service::new(edge_of(&app, &settings));
+    server::run(listener, service, limits, render, shutdown()).await;
     tasks.shutdown().await;
     app.write_batches()
         .await

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, HeaderName,
     X_CONTENT_TYPE_OPTIONS,
 };
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Version};
 use axum::response::Response;
 use ipnet::IpNet;
@@ -23,7 +24,7 @@ use super::headers::{self, HeaderError, RawCredential};
 use super::json::read_bytes;
 use super::problem::{Problem, rate_headers, secs_up};
 use super::routes::{ENDPOINTS, OUTSIDE, PROFILE};
-use super::server::PeerAddr;
+use super::server::{Handler, PeerAddr};
 use super::sessions;
 use crate::app::App;
 use crate::app::authorise::{Caller, Credential, Facts, Need, Presented, Wish};
@@ -55,10 +56,32 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The router of the whole service.
 pub fn router(edge: Edge) -> Router {
-    Router::new().fallback(serve).with_state(Arc::new(edge))
+    let edge = Arc::new(edge);
+    Router::new().fallback(move |request: Request| serve(Arc::clone(&edge), request))
 }
 
-async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Response {
+/// The whole service, as [`super::server`] serves it.
+#[derive(Debug, Clone)]
+pub struct Service(Arc<Edge>);
+
+impl Service {
+    /// The service over its edge.
+    pub fn new(edge: Edge) -> Self {
+        Self(Arc::new(edge))
+    }
+}
+
+impl Handler for Service {
+    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
+        serve(Arc::clone(&self.0), request)
+    }
+
+    fn changes_nothing(&self, head: &Parts) -> bool {
+        gate::find(head.uri.path()).is_some()
+    }
+}
+
+async fn serve(edge: Arc<Edge>, request: Request) -> Response {
     let app = &edge.app;
     let timer = app.metrics.begin_request();
     let Ok(id) = RequestId::new(app.now(), &*app.entropy) else {
@@ -192,7 +215,7 @@ async fn handle(
 async fn run(
     edge: &Edge,
     found: Found,
-    parts: axum::http::request::Parts,
+    parts: Parts,
     body: Body,
     path: RequestPath,
     id: &RequestId,
@@ -279,7 +302,7 @@ pub(super) fn turn_of(caller: &Caller, limit: RateLimit) -> Option<(u32, u32, i6
 
 fn facts(
     edge: &Edge,
-    parts: &axum::http::request::Parts,
+    parts: &Parts,
     path: RequestPath,
     id: &RequestId,
     by_path: NamedValues,

@@ -21,7 +21,7 @@ mod tokens;
 mod unrouted;
 mod users;
 
-pub use dispatch::{Edge, LocalOperator, router};
+pub use dispatch::{Edge, LocalOperator, Service, router};
 pub use gate::{GatePeers, GateProblem};
 pub use problem::Problem;
 pub use routes::{routes, templates};
