@@ -73,7 +73,8 @@ impl Service {
 
 impl Handler for Service {
     fn handle(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
-        serve(Arc::clone(&self.0), request)
+        // In a box, since it is large and whoever waits for it moves it about.
+        Box::pin(serve(Arc::clone(&self.0), request))
     }
 
     fn changes_nothing(&self, head: &Parts) -> bool {
@@ -182,7 +183,7 @@ async fn handle(
         *template = Some(found.template);
         let oauth = found.template.starts_with("/oauth2/");
         let path = RequestPath::from_segments(["outside"])?;
-        let answer = run(edge, found, parts, body, path, id).await;
+        let answer = Box::pin(run(edge, found, parts, body, path, id)).await;
         // What is refused before the endpoint is reached has the shape of its errors, too.
         return if oauth {
             answer.map_err(Problem::into_oauth)
@@ -209,7 +210,8 @@ async fn handle(
     }
     let found = find(edge, method, &path)?;
     *template = Some(found.template);
-    run(edge, found, parts, body, path, id).await
+    // In a box of its own, so that what the gate is asked does not carry its weight.
+    Box::pin(run(edge, found, parts, body, path, id)).await
 }
 
 async fn run(

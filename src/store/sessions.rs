@@ -120,20 +120,17 @@ impl TryFrom<SessionRow> for Session {
     }
 }
 
-/// The row of a minted session, ready to be stored: a JSON object with a member a column.
+/// The row of a minted session, ready to be stored.
 #[derive(Debug, Clone)]
-pub struct NewRow(String);
-
-#[derive(Serialize)]
-struct Columns<'a> {
-    id: &'a str,
-    family_id: &'a str,
-    account_id: &'a str,
-    parent_id: Option<&'a str>,
-    actor_id: Option<&'a str>,
-    key_id: &'a str,
-    environment: &'a str,
-    audience: &'a str,
+pub struct NewRow {
+    id: String,
+    family_id: String,
+    account_id: String,
+    parent_id: Option<String>,
+    actor_id: Option<String>,
+    key_id: String,
+    environment: &'static str,
+    audience: String,
     issued_at: i64,
     expires_at: i64,
     renewable_until: Option<i64>,
@@ -141,8 +138,8 @@ struct Columns<'a> {
     tags: String,
     log_id: i64,
     position: i64,
-    request_id: &'a str,
-    address: Option<std::net::IpAddr>,
+    request_id: String,
+    address: Option<String>,
     detail: String,
 }
 
@@ -150,7 +147,7 @@ impl NewRow {
     /// The row of a session. `parent` is the parent of its account, whose ledger it is in, too.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when it cannot be written as JSON, which never happens.
+    /// [`StoreError::Corrupt`] when its details cannot be written as JSON, which never happens.
     pub fn new(session: &Session, parent: Option<&AccountId>) -> Result<Self, StoreError> {
         let Session {
             id,
@@ -191,15 +188,15 @@ impl NewRow {
                 values: profile.values.clone(),
             }),
         };
-        let columns = Columns {
-            id: id.as_str(),
-            family_id: family.as_str(),
-            account_id: account.as_str(),
-            parent_id: parent.map(AccountId::as_str),
-            actor_id: actors.first().map(AccountId::as_str),
-            key_id: key.as_str(),
+        Ok(Self {
+            id: id.as_str().to_owned(),
+            family_id: family.as_str().to_owned(),
+            account_id: account.as_str().to_owned(),
+            parent_id: parent.map(|parent| parent.as_str().to_owned()),
+            actor_id: actors.first().map(|actor| actor.as_str().to_owned()),
+            key_id: key.as_str().to_owned(),
             environment: environment.as_str(),
-            audience,
+            audience: audience.clone(),
             issued_at: issued_at.millis(),
             expires_at: expires_at.millis(),
             renewable_until: renewable_until.map(Timestamp::millis),
@@ -207,57 +204,71 @@ impl NewRow {
             tags: tags.encode(),
             log_id: rev.log.to_i64(),
             position: rev.position.get(),
-            request_id: request.as_str(),
-            address: *address,
+            request_id: request.as_str().to_owned(),
+            address: address.map(|address| address.to_string()),
             detail: to_json(&detail)?,
-        };
-        to_json(&columns).map(Self)
+        })
     }
 }
 
-/// Stores minted sessions, all of them or none: in a transaction of their own unless the connection
-/// is in one. They are one parameter, which costs a fraction of as many statements.
+/// Rows of one [`insert`] at most: there are as many texts of that statement as numbers of rows, and
+/// a connection keeps so many of them prepared.
+pub const ROWS_MAX: usize = 64;
+
+/// Stores minted sessions by one statement: all of them or none, in a transaction of its own unless
+/// the connection is in one. At least one row, and at most [`ROWS_MAX`].
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn insert(conn: Conn<'_>, rows: &[NewRow]) -> Result<(), StoreError> {
-    #[cfg(feature = "sqlite")]
-    const SQLITE: &str = "INSERT INTO session (id, family_id, account_id, parent_id, actor_id,
-             key_id, environment, audience, issued_at, expires_at, renewable_until, family_tag,
-             tags, log_id, position, request_id, address, detail)
-         SELECT value ->> 'id', value ->> 'family_id', value ->> 'account_id',
-             value ->> 'parent_id', value ->> 'actor_id', value ->> 'key_id',
-             value ->> 'environment', value ->> 'audience', value ->> 'issued_at',
-             value ->> 'expires_at', value ->> 'renewable_until', value ->> 'family_tag',
-             value ->> 'tags', value ->> 'log_id', value ->> 'position', value ->> 'request_id',
-             value ->> 'address', value ->> 'detail'
-         FROM json_each($1)";
-    #[cfg(feature = "postgres")]
-    const POSTGRES: &str = "INSERT INTO session (id, family_id, account_id, parent_id, actor_id,
-             key_id, environment, audience, issued_at, expires_at, renewable_until, family_tag,
-             tags, log_id, position, request_id, address, detail)
-         SELECT * FROM json_to_recordset($1::json) AS row (id TEXT, family_id TEXT,
-             account_id TEXT, parent_id TEXT, actor_id TEXT, key_id TEXT, environment TEXT,
-             audience TEXT, issued_at BIGINT, expires_at BIGINT, renewable_until BIGINT,
-             family_tag BIGINT, tags TEXT, log_id BIGINT, position BIGINT, request_id TEXT,
-             address TEXT, detail TEXT)";
-    let text = match &conn {
-        #[cfg(feature = "sqlite")]
-        Conn::Sqlite(_) => SQLITE,
-        #[cfg(feature = "postgres")]
-        Conn::Postgres(_) => POSTGRES,
-    };
-    let mut list = String::with_capacity(rows.iter().map(|NewRow(row)| row.len() + 1).sum());
-    for NewRow(row) in rows {
-        list.push(if list.is_empty() { '[' } else { ',' });
-        list.push_str(row);
-    }
-    if list.is_empty() {
-        return Ok(());
-    }
-    list.push(']');
     on_conn!(conn, |c| {
-        sqlx::query(text).bind(list).execute(c).await?;
+        let mut query = sqlx::QueryBuilder::new(
+            "INSERT INTO session (id, family_id, account_id, parent_id, actor_id, key_id,
+                 environment, audience, issued_at, expires_at, renewable_until, family_tag, tags,
+                 log_id, position, request_id, address, detail) ",
+        );
+        query.push_values(rows, |mut values, row| {
+            let NewRow {
+                id,
+                family_id,
+                account_id,
+                parent_id,
+                actor_id,
+                key_id,
+                environment,
+                audience,
+                issued_at,
+                expires_at,
+                renewable_until,
+                family_tag,
+                tags,
+                log_id,
+                position,
+                request_id,
+                address,
+                detail,
+            } = row;
+            values
+                .push_bind(id)
+                .push_bind(family_id)
+                .push_bind(account_id)
+                .push_bind(parent_id)
+                .push_bind(actor_id)
+                .push_bind(key_id)
+                .push_bind(*environment)
+                .push_bind(audience)
+                .push_bind(issued_at)
+                .push_bind(expires_at)
+                .push_bind(renewable_until)
+                .push_bind(family_tag)
+                .push_bind(tags)
+                .push_bind(log_id)
+                .push_bind(position)
+                .push_bind(request_id)
+                .push_bind(address)
+                .push_bind(detail);
+        });
+        query.build().execute(c).await?;
     });
     Ok(())
 }

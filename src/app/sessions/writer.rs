@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 /// Sessions that wait at most; one more is answered at once that there is no room.
 const WAITING_MAX: usize = 4_096;
 /// Sessions in one commit at most.
-const GROUP_MAX: usize = 512;
+const GROUP_MAX: usize = sessions::ROWS_MAX;
 
 /// What became of a group is told to each of its members.
 type Outcome = Result<(), Arc<StoreError>>;
