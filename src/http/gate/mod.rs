@@ -6,7 +6,7 @@ mod ask;
 mod peers;
 mod read;
 
-pub(super) use ask::authorize;
+pub(super) use ask::{authorize, explain};
 pub use peers::GatePeers;
 pub(super) use read::Convention;
 
