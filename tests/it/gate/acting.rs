@@ -186,12 +186,12 @@ async fn refusals_of_keys_and_sessions_are_in_the_ledger_once_they_are_known() {
     let session = key.session(json!({"allowedRoutes": ["bot/ok"]})).await;
     let narrow = shop.key(json!({"allowedRoutes": ["bot/ok"]})).await;
 
-    town.advance_secs(1);
     refused(
         &nginx(&narrow, "GET", "/v1/admin").await,
         403,
         "ROUTE_NOT_ALLOWED",
     );
+    town.advance_secs(1);
     refused(
         &nginx(&session, "GET", "/v1/admin").await,
         403,
