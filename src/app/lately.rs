@@ -2,7 +2,7 @@
 //! gate allowed to somebody who acts as somebody else.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
@@ -107,7 +107,7 @@ impl App {
     /// # Errors
     /// [`Error`] when they cannot be written; nothing is allowed then.
     pub(crate) async fn record_acting(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         identity: &Identity<'_>,
         facts: &Facts,
@@ -140,7 +140,13 @@ impl App {
             acts.len() >= ACTS_MAX
         };
         if is_full {
-            self.write_acts().await?;
+            let app = Arc::clone(self);
+            // A task of its own: this request may be given up with its client, and what was taken
+            // to be written must not be lost with it.
+            let written = tokio::spawn(async move { app.write_acts().await });
+            written
+                .await
+                .map_err(|error| Error::Internal(error.into()))??;
         }
         Ok(())
     }

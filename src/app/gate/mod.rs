@@ -5,6 +5,8 @@ mod token;
 
 pub use token::UpstreamTokens;
 
+use std::sync::Arc;
+
 use super::App;
 use super::authorise::{Caller, Credential, Door, Facts, Need, Presented, RouteCheck, Who, Wish};
 use super::error::{BadCredential, Error, Forbidden};
@@ -117,7 +119,7 @@ pub struct Allowed {
     /// Its permissions, with spaces between them; `None` when they are not narrowed.
     pub scope: Option<String>,
     /// The token for the API behind the gate, when it gets one.
-    pub token: Option<std::sync::Arc<str>>,
+    pub token: Option<Arc<str>>,
 }
 
 impl Allowed {
@@ -220,7 +222,7 @@ impl App {
     /// # Errors
     /// Whatever [`App::admit`] answers.
     pub async fn authorize(
-        &self,
+        self: &Arc<Self>,
         credential: Credential,
         wish: Option<Wish>,
         mut facts: Facts,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -101,7 +102,7 @@ pub(in crate::http) async fn authorize(call: Call) -> Result<Response, Problem> 
     ok(&json!({ "decisions": decisions }))
 }
 
-async fn decide(app: &App, id: &RequestId, question: Question) -> Value {
+async fn decide(app: &Arc<App>, id: &RequestId, question: Question) -> Value {
     match judge(app, id, question).await {
         Ok(allowed) => {
             app.metrics.gate_allowed();
@@ -115,7 +116,7 @@ async fn decide(app: &App, id: &RequestId, question: Question) -> Value {
     }
 }
 
-async fn judge(app: &App, id: &RequestId, question: Question) -> Result<Allowed, Problem> {
+async fn judge(app: &Arc<App>, id: &RequestId, question: Question) -> Result<Allowed, Problem> {
     let Question {
         credential,
         method,
