@@ -26,6 +26,7 @@ use crate::cli::{Announce, FirstKey, Service};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::binding::NamedValues;
 use crate::domain::decision::BindingCheck;
+use crate::domain::gate::Reach;
 use crate::domain::grant::Audiences;
 use crate::domain::id::{AccountId, RequestId};
 use crate::domain::permission::Permission;
@@ -283,6 +284,21 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     app.adopt_configured_algorithm()
         .await
         .context("the signing keys cannot be changed to the configured algorithm")?;
+    for (rule, reach) in settings
+        .gate
+        .table
+        .rules()
+        .iter()
+        .zip(settings.gate.table.reach())
+    {
+        if reach == Reach::Never {
+            let route = rule.route();
+            tracing::warn!(
+                route,
+                "a rule of gate.routes is never reached; see hallpass routes table"
+            );
+        }
+    }
     tracing::info!(%listen, issuer = settings.issuer.as_str(), "ready");
     let mut tasks = maintenance::spawn(&app);
     let limits = server::ServerLimits::from(&settings.limits);
@@ -383,6 +399,15 @@ async fn open_local(args: SettingsArgs) -> anyhow::Result<LocalClient> {
     Ok(LocalClient::new(Box::new(move |mut request| {
         let router = router.clone();
         if let Some(AsAccount(account)) = request.extensions_mut().remove::<AsAccount>() {
+            // The gate judges a credential, and there is none here.
+            if request.uri().path().ends_with("/authorize/explain") {
+                return Box::pin(async {
+                    refusal(
+                        StatusCode::BAD_REQUEST,
+                        "The gate is asked about an API key: give --url (or HALLPASS_URL), and the key as --key-file or HALLPASS_KEY.",
+                    )
+                });
+            }
             // A session speaks for the key that mints it, and there is none here.
             if request.uri().path().ends_with("/session/create") {
                 return Box::pin(async {

@@ -2,14 +2,13 @@
 //! gate allowed to somebody who acts as somebody else.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
 use super::App;
-use super::authorise::{Caller, Facts, Presented};
+use super::authorise::{Caller, Facts, Presented, Who};
 use super::error::Error;
-use crate::domain::api_key::ApiKey;
 use crate::domain::audit::{Action, Entry, Outcome};
 use crate::domain::gate::Identity;
 use crate::domain::id::AuditId;
@@ -56,7 +55,21 @@ impl Lately {
     }
 
     /// Remembers that an authenticated caller was refused.
-    pub fn refused(&self, app: &App, presented: &Presented, key: &ApiKey, now: Timestamp) {
+    pub fn refused(&self, app: &App, presented: &Presented, who: &Who, now: Timestamp) {
+        let (environment, account, actor, key, session) = match who {
+            Who::Key(chain) => {
+                let key = chain.key();
+                (key.environment, &key.account, &key.account, &key.id, None)
+            }
+            Who::Session(session) => {
+                let claims = &session.claims;
+                let actor = claims.act.as_ref().map_or(&claims.sub, |act| &act.sub);
+                let (key, id) = (&claims.client_id, Some(&claims.jti));
+                (session.environment, &claims.sub, actor, key, id)
+            }
+            // The operator has the database before it.
+            Who::Cli(_) => return,
+        };
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= REFUSALS_MAX {
             app.metrics.refused("LEDGER_BATCH_FULL");
@@ -67,7 +80,7 @@ impl Lately {
         };
         let facts = &presented.facts;
         let mut details = Map::new();
-        details.insert("environment".to_owned(), key.environment.as_str().into());
+        details.insert("environment".to_owned(), environment.as_str().into());
         details.insert("method".to_owned(), Value::from(facts.method.clone()));
         details.insert("path".to_owned(), Value::from(facts.path.as_str()));
         refused.push(Entry {
@@ -75,10 +88,10 @@ impl Lately {
             at: now,
             action: Action::Refused,
             outcome: Outcome::Refused,
-            actor: Some(key.account.clone()),
-            account: key.account.clone(),
-            key: Some(key.id.clone()),
-            session: None,
+            actor: Some(actor.clone()),
+            account: account.clone(),
+            key: Some(key.clone()),
+            session: session.cloned(),
             target: None,
             request: Some(facts.request.clone()),
             address: facts.address,
@@ -94,7 +107,7 @@ impl App {
     /// # Errors
     /// [`Error`] when they cannot be written; nothing is allowed then.
     pub(crate) async fn record_acting(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         identity: &Identity<'_>,
         facts: &Facts,
@@ -127,7 +140,13 @@ impl App {
             acts.len() >= ACTS_MAX
         };
         if is_full {
-            self.write_acts().await?;
+            let app = Arc::clone(self);
+            // A task of its own: this request may be given up with its client, and what was taken
+            // to be written must not be lost with it.
+            let written = tokio::spawn(async move { app.write_acts().await });
+            written
+                .await
+                .map_err(|error| Error::Internal(error.into()))??;
         }
         Ok(())
     }

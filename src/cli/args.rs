@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::account::AccountCommand;
 use super::error::{CliError, UsageError};
+use super::explain::ExplainArgs;
 use super::output::Format;
 use super::request::Context;
 use super::routes::RoutesCommand;
@@ -24,6 +25,7 @@ Settings without a flag:
                                                  [default: master.key in the keys directory]
   HALLPASS_AUDIENCE                              The audience of sessions that name none
                                                  [default: <issuer>/api]
+  HALLPASS_GATE_SECRET                           What those who ask the gate have to send beside
   HALLPASS_ALGORITHM                             ES256, EdDSA or RS256 [default: ES256]
   HALLPASS_LOG                                   What is logged [default: info]
   HALLPASS_LOG_FORMAT                            text or json [default: text]
@@ -72,6 +74,8 @@ pub enum Command {
     Audit(AuditCommand),
     /// Check a session token with the published keys, and explain each check.
     Verify(VerifyArgs),
+    /// Ask the gate about a request of your own key.
+    Explain(ExplainArgs),
     /// Ask about route patterns.
     #[command(subcommand)]
     Routes(RoutesCommand),

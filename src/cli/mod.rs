@@ -8,6 +8,7 @@
 pub mod account;
 pub mod args;
 pub mod error;
+pub mod explain;
 pub mod list;
 pub mod output;
 pub mod request;
@@ -130,7 +131,9 @@ async fn dispatch(
             let issuer = cli.settings.issuer.as_deref();
             return args.run(issuer, cx, console).await;
         }
-        Some(Command::Routes(command)) => return command.run(console),
+        Some(Command::Routes(command)) => {
+            return command.run(&cli.settings(None), cx, console);
+        }
         Some(Command::Completions { shell }) => {
             return completions(*shell, console).map(|()| true);
         }
@@ -138,6 +141,7 @@ async fn dispatch(
         Some(Command::Token(command)) => command.plan(cx)?,
         Some(Command::Session(command)) => command.plan(cx)?,
         Some(Command::Audit(command)) => command.plan(),
+        Some(Command::Explain(args)) => args.plan(cx)?,
         Some(Command::SigningKey(command)) => match command.plan() {
             SigningKeyPlan::Call(plan) => *plan,
             SigningKeyPlan::Rewrap(args) => {

@@ -1,14 +1,19 @@
 //! `hallpass routes`: questions about route patterns, answered without a server.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::error::{CliError, UsageError};
 use super::output::{Console, Format};
+use super::request::Context;
+use crate::domain::binding::Dimension;
+use crate::domain::gate::Reach;
+use crate::domain::permission::Permission;
 use crate::domain::route::{
     Mount, NotCovered, PathError, RequestPath, RoutePattern, RouteSet, RouteSetError,
     TrailingSlash, covers,
 };
+use crate::settings::{Settings, SettingsArgs};
 
 /// Questions about route patterns, answered without a server.
 #[derive(Debug, Subcommand)]
@@ -18,6 +23,9 @@ pub enum RoutesCommand {
     Covers(CoversArgs),
     /// Does a pattern match a request? The exit code is 1 when none does.
     Match(MatchArgs),
+    /// Print the gate's table of the settings, and find rules whose permission is never asked for.
+    /// The exit code is 1 when there is one.
+    Table,
 }
 
 /// `hallpass routes covers`.
@@ -50,12 +58,61 @@ pub struct MatchArgs {
 
 impl RoutesCommand {
     /// Answers, and says whether the answer is yes.
-    pub(super) fn run(&self, console: &mut Console<'_>) -> Result<bool, CliError> {
+    pub(super) fn run(
+        &self,
+        settings: &SettingsArgs,
+        cx: &Context<'_>,
+        console: &mut Console<'_>,
+    ) -> Result<bool, CliError> {
         match self {
             Self::Covers(args) => args.run(console),
             Self::Match(args) => args.run(console),
+            Self::Table => table(settings, cx, console),
         }
     }
+}
+
+fn table(
+    settings: &SettingsArgs,
+    cx: &Context<'_>,
+    console: &mut Console<'_>,
+) -> Result<bool, CliError> {
+    let settings = Settings::of_environment(settings, cx.read).map_err(anyhow::Error::from)?;
+    let table = &settings.gate.table;
+    let reach = table.reach();
+    let never = reach.contains(&Reach::Never);
+    let rules: Vec<Value> = table
+        .rules()
+        .iter()
+        .zip(&reach)
+        .map(|(rule, reach)| {
+            let binds: Vec<&str> = rule.dimensions().map(Dimension::as_str).collect();
+            json!({
+                "route": rule.route(),
+                "permission": rule.permission().map(Permission::as_str),
+                "binds": binds,
+                "reach": reach.as_str(),
+            })
+        })
+        .collect();
+    let default = table.default_permission().map(Permission::as_str);
+    match console.format {
+        Format::Json => console.json(&json!({ "rules": rules, "defaultPermission": default }))?,
+        Format::Table => {
+            console.rows(&["route", "permission", "binds", "reach"], &rules)?;
+            console.text(&match default {
+                Some(scope) => format!("\nother routes need `{scope}`\n"),
+                None => {
+                    "\nother routes are refused to credentials whose permissions are narrowed\n"
+                        .to_owned()
+                }
+            })?;
+        }
+    }
+    if never {
+        console.hint("rules that are `never` reached: earlier ones match all that they match")?;
+    }
+    Ok(!never)
 }
 
 impl CoversArgs {

@@ -41,6 +41,16 @@ impl Dimension {
         }
     }
 
+    /// [`Self::header`] as people write it.
+    pub const fn header_shown(self) -> &'static str {
+        match self {
+            Self::Project => "X-Project-ID",
+            Self::Workspace => "X-Workspace-ID",
+            Self::Bot => "X-Bot-ID",
+            Self::Integration => "X-Integration-ID",
+        }
+    }
+
     /// Reads what [`Self::as_str`] writes.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL

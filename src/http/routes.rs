@@ -200,6 +200,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         tokens::rotate
     ),
     line!("POST", "authorize", Public, gate::authorize),
+    line!("POST", "authorize/explain", Caller(HOLDER), gate::explain),
     line!("GET", "audit/list", Caller(reads(Audit)), audit::list),
     line!(
         "GET",

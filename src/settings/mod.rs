@@ -97,7 +97,7 @@ pub struct Settings {
     pub profiles: Vec<ProfileSetting>,
     /// Templates beside the shipped ones; one with the name of a shipped one replaces it.
     pub templates: Vec<TemplateSetting>,
-    /// Which permission a route needs.
+    /// Which permission a route of hallpass itself needs.
     pub permission_routes: Vec<PermissionRouteSetting>,
     /// `max-age` of the published signing keys, and how long a new one waits before it signs, in
     /// seconds.
@@ -157,11 +157,22 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`].
     pub fn of_process(args: &SettingsArgs) -> Result<Self, SettingsError> {
+        Self::of_environment(args, &|path| std::fs::read_to_string(path))
+    }
+
+    /// The settings of this process, with the settings file from somewhere.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn of_environment(
+        args: &SettingsArgs,
+        read_file: &dyn Fn(&Path) -> io::Result<String>,
+    ) -> Result<Self, SettingsError> {
         // A value that is not UTF-8 becomes one with replacement characters, which is then refused
         // or not found; it is not taken for absent.
         let environment =
             |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        Self::load(args, &environment, &|path| std::fs::read_to_string(path))
+        Self::load(args, &environment, read_file)
     }
 
     /// The settings that flags, environment and file give.

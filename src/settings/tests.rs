@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
+mod gate;
+
 /// What a start is given.
 #[derive(Default)]
 struct Given {

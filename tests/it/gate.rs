@@ -2,5 +2,12 @@
 
 #![cfg(all(feature = "server", feature = "sqlite", feature = "postgres"))]
 
+mod acting;
+mod bindings;
 mod conventions;
+mod decision;
+mod explain;
+mod json;
+mod peers;
 mod support;
+mod upstream;

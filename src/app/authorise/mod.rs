@@ -329,13 +329,10 @@ impl App {
         now: Timestamp,
         first: bool,
     ) -> Result<Caller, Error> {
-        let key = match &identified.who {
-            Who::Key(chain) if first => Some(Arc::clone(chain)),
-            Who::Key(_) | Who::Session(_) | Who::Cli(_) => None,
-        };
+        let who = first.then(|| identified.who.clone());
         let result = self.permit(rows, presented, identified, now, first).await;
-        if let (Err(Error::Forbidden(_)), Some(key)) = (&result, key) {
-            self.lately.refused(self, presented, key.key(), now);
+        if let (Err(Error::Forbidden(_)), Some(who)) = (&result, who) {
+            self.lately.refused(self, presented, &who, now);
         }
         result
     }

@@ -116,8 +116,30 @@ impl App {
         mut turn: Option<&mut Option<Turn>>,
     ) -> Result<Permit, Error> {
         let Presented { facts, need, .. } = presented;
-        let exempt = need.route.is_exempt(who);
-        let asked = Asked {
+        let asked = self.asked(facts, need, need.route.is_exempt(who));
+        let mut rate = || match (who, &mut turn) {
+            (Who::Key(chain), Some(turn)) => {
+                **turn = self.limiter.take_key(chain, self.clock.monotonic_ms());
+                turn.unwrap_or(FREE)
+            }
+            (Who::Session(session), Some(turn)) => {
+                **turn = self.take_session(session, need.door);
+                turn.unwrap_or(FREE)
+            }
+            (Who::Key(_) | Who::Session(_) | Who::Cli(_), _) => FREE,
+        };
+        decide(own, &asked, now, &mut rate).map_err(|deny| match (who, &deny) {
+            (Who::Session(_), Deny::Rate { retry_ms }) => Error::TooMany {
+                retry_ms: *retry_ms,
+                limit: self.policy.gate.session_rate,
+            },
+            (Who::Key(_) | Who::Session(_) | Who::Cli(_), _) => Self::denied(who, deny),
+        })
+    }
+
+    /// What is asked of a request, beside the credential.
+    pub(crate) fn asked<'a>(&'a self, facts: &'a Facts, need: &Need, exempt: bool) -> Asked<'a> {
+        Asked {
             method: &facts.method,
             path: (!exempt).then_some(&facts.path),
             method_override: facts.method_override,
@@ -139,25 +161,7 @@ impl App {
             } else {
                 need.bindings
             },
-        };
-        let mut rate = || match (who, &mut turn) {
-            (Who::Key(chain), Some(turn)) => {
-                **turn = self.limiter.take_key(chain, self.clock.monotonic_ms());
-                turn.unwrap_or(FREE)
-            }
-            (Who::Session(session), Some(turn)) => {
-                **turn = self.take_session(session, need.door);
-                turn.unwrap_or(FREE)
-            }
-            (Who::Key(_) | Who::Session(_) | Who::Cli(_), _) => FREE,
-        };
-        decide(own, &asked, now, &mut rate).map_err(|deny| match (who, &deny) {
-            (Who::Session(_), Deny::Rate { retry_ms }) => Error::TooMany {
-                retry_ms: *retry_ms,
-                limit: self.policy.gate.session_rate,
-            },
-            (Who::Key(_) | Who::Session(_) | Who::Cli(_), _) => Self::denied(who, deny),
-        })
+        }
     }
 
     /// The turn of a session: at the gate each has a limit of its own.

@@ -5,13 +5,15 @@ mod token;
 
 pub use token::UpstreamTokens;
 
+use std::sync::Arc;
+
 use super::App;
 use super::authorise::{Caller, Credential, Door, Facts, Need, Presented, RouteCheck, Who, Wish};
 use super::error::{BadCredential, Error, Forbidden};
 use crate::domain::decision::BindingCheck;
 use crate::domain::environment::Environment;
-use crate::domain::gate::{GateTable, Identity};
-use crate::domain::permission::Permissions;
+use crate::domain::gate::{Disagreement, Explanation, GateTable, Identity, Place, Remedy, explain};
+use crate::domain::permission::{Permission, Permissions};
 use crate::domain::rate::RateLimit;
 use crate::domain::route::{Mount, PathError, RequestPath, TrailingSlash};
 
@@ -67,6 +69,27 @@ impl GatePolicy {
         }
     }
 
+    /// What would be accepted, where [`GatePolicy::accept`] refused.
+    fn acceptable(&self, error: &Error) -> Remedy {
+        let environments = self.environments.iter();
+        match error {
+            Error::Forbidden(_) => Remedy::new(
+                Place::Credential,
+                "environment",
+                environments.map(ToString::to_string).collect(),
+            ),
+            Error::Unauthenticated(_)
+            | Error::NotFound
+            | Error::Invalid(_)
+            | Error::Conflict(_)
+            | Error::TooMany { .. }
+            | Error::Unavailable(_)
+            | Error::Internal(_) => {
+                Remedy::new(Place::Credential, "audience", self.audiences.clone())
+            }
+        }
+    }
+
     /// Reads the target of a request as the gateway got it, query included.
     ///
     /// # Errors
@@ -96,7 +119,7 @@ pub struct Allowed {
     /// Its permissions, with spaces between them; `None` when they are not narrowed.
     pub scope: Option<String>,
     /// The token for the API behind the gate, when it gets one.
-    pub token: Option<std::sync::Arc<str>>,
+    pub token: Option<Arc<str>>,
 }
 
 impl Allowed {
@@ -120,18 +143,86 @@ fn identity<'c>(caller: &'c Caller, scope: Option<&'c str>) -> Identity<'c> {
     }
 }
 
+/// Whether a request could pass, for its own caller.
+#[derive(Debug)]
+pub struct Explained {
+    /// The pattern that allows the route; `None` when routes are not narrowed, or refuse.
+    pub pattern: Option<String>,
+    /// The permission that the route needs, by the table of the gate.
+    pub permission: Option<Permission>,
+    /// Why the request does not pass; `None` when it does.
+    pub refusal: Option<Error>,
+    /// What would have to be changed, all of it.
+    pub remedies: Vec<Remedy>,
+}
+
 /// Methods that change nothing (RFC 9110 §9.2.1). All others are in the ledger when somebody acts as
 /// somebody else.
 const SAFE_METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
 
 impl App {
+    /// Whether the caller could make a request of the API behind the gate, and if not, what would
+    /// have to be changed. The caller asks about itself. When it acts as a child, every refusal is
+    /// the one answer.
+    ///
+    /// # Errors
+    /// [`Forbidden::Impersonation`].
+    pub fn explain(&self, caller: &Caller, mut facts: Facts) -> Result<Explained, Error> {
+        let explained = self.explain_own(caller, &mut facts);
+        match (&explained.refusal, caller.acting) {
+            (Some(_), true) => Err(Forbidden::Impersonation.into()),
+            (Some(_), false) | (None, _) => Ok(explained),
+        }
+    }
+
+    fn explain_own(&self, caller: &Caller, facts: &mut Facts) -> Explained {
+        let policy = &self.policy.gate;
+        let permission = policy
+            .table
+            .permission_of(&facts.method, &facts.path)
+            .cloned();
+        let mut explained = Explained {
+            pattern: None,
+            permission,
+            refusal: None,
+            remedies: Vec::new(),
+        };
+        if let Err(error) = policy.accept(&caller.who) {
+            explained.remedies.push(policy.acceptable(&error));
+            explained.refusal = Some(error);
+        }
+        // A proxy that changes either of the two would change who is meant.
+        if let Err(Disagreement(dimension)) =
+            policy
+                .table
+                .name_values(&facts.method, &facts.path, &mut facts.named)
+        {
+            let header = dimension.header_shown();
+            let remedy = Remedy::new(Place::Request, header, Vec::new());
+            explained.remedies.push(remedy);
+            let refusal = Forbidden::Binding(dimension).into();
+            explained.refusal = explained.refusal.or(Some(refusal));
+        }
+        let asked = self.asked(facts, &GATE, false);
+        let Explanation { outcome, remedies } = explain(&caller.effective, &asked, self.now());
+        explained.remedies.extend(remedies);
+        match outcome {
+            Ok(permit) => explained.pattern = permit.pattern().map(str::to_owned),
+            Err(deny) => {
+                let refusal = Self::denied(&caller.who, deny);
+                explained.refusal = explained.refusal.or(Some(refusal));
+            }
+        }
+        explained
+    }
+
     /// Whether a credential may make a request of the API behind the gate. `facts` has the request
     /// with the values that its headers name; those that its path names are added here.
     ///
     /// # Errors
     /// Whatever [`App::admit`] answers.
     pub async fn authorize(
-        &self,
+        self: &Arc<Self>,
         credential: Credential,
         wish: Option<Wish>,
         mut facts: Facts,

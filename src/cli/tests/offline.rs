@@ -315,3 +315,55 @@ async fn verify_needs_to_know_where_the_keys_are() {
         "{not_keys:?}"
     );
 }
+
+const GATE: &str = "\
+[gate]
+default_permission = \"admin\"
+[[gate.routes]]
+route = \"bot/{bot}/**\"
+[[gate.routes]]
+route = \"bot/**\"
+permission = \"bots:write\"
+[[gate.routes]]
+route = \"GET bot/*/fetch\"
+permission = \"bots:read\"
+";
+
+async fn with_file(text: &'static str, format: Format) -> Ran {
+    let read = |path: &Path| {
+        if path == Path::new("gate.toml") {
+            Ok(text.to_owned())
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    };
+    let args = ["--config", "gate.toml", "routes", "table"];
+    hallpass_reading(&args, format, &read).await
+}
+
+#[tokio::test]
+async fn the_table_of_the_gate_is_printed_and_rules_that_never_count_are_found() {
+    let ran = with_file(GATE, Format::Json).await;
+
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(
+        ran.json(),
+        json!({
+            "rules": [
+                {"route": "bot/{bot}/**", "permission": null, "binds": ["bot"], "reach": "reached"},
+                {"route": "bot/**", "permission": "bots:write", "binds": [], "reach": "reached"},
+                {"route": "GET bot/*/fetch", "permission": "bots:read", "binds": [], "reach": "never"},
+            ],
+            "defaultPermission": "admin",
+        })
+    );
+    assert!(ran.err.contains("never"), "{ran:?}");
+    let ran = with_file(GATE, Format::Table).await;
+    assert!(ran.out.ends_with("other routes need `admin`\n"), "{ran:?}");
+
+    let ran = with_file("", Format::Table).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = with_file("[gate]\nmount = \"v1\"\n", Format::Table).await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("setting `gate.mount`"), "{ran:?}");
+}

@@ -175,6 +175,31 @@ async fn session_commands() {
             "POST /v1/session/verify",
             json!({ "token": "eyJ.a.b" }),
         ),
+        (
+            &["explain", "GET", "/v1/bot/b1"],
+            "POST /v1/authorize/explain",
+            json!({ "method": "GET", "path": "/v1/bot/b1" }),
+        ),
+        (
+            &[
+                "explain",
+                "POST",
+                "/v1/bot/b1",
+                "--header",
+                "Origin=https://example.com",
+                "--header",
+                "X-Bot-ID=b1",
+                "--address",
+                "192.0.2.1",
+            ],
+            "POST /v1/authorize/explain",
+            json!({
+                "method": "POST",
+                "path": "/v1/bot/b1",
+                "headers": { "Origin": "https://example.com", "X-Bot-ID": "b1" },
+                "address": "192.0.2.1",
+            }),
+        ),
     ])
     .await;
 }

@@ -1,7 +1,5 @@
 //! Who a request was allowed for, as the API behind the gate is told.
 
-use std::fmt::Write as _;
-
 use crate::domain::environment::Environment;
 use crate::domain::id::{AccountId, KeyId, SessionId};
 
@@ -37,9 +35,13 @@ impl Identity<'_> {
         let mut text = String::with_capacity(192);
         for (name, value) in members {
             let Some(value) = value else { continue };
-            let comma = if text.is_empty() { "" } else { ", " };
-            // Writing to a text never fails.
-            let _ = write!(text, "{comma}{name}=\"{value}\"").is_ok();
+            if !text.is_empty() {
+                text.push_str(", ");
+            }
+            text.push_str(name);
+            text.push_str("=\"");
+            text.push_str(value);
+            text.push('"');
         }
         text
     }

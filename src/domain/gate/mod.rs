@@ -1,8 +1,10 @@
 //! The gate's table: which permission a route of the API behind the gate needs, and which segments
 //! of its path name what a credential can be bound to.
 
+mod explain;
 mod identity;
 
+pub use explain::{Explanation, Place, Remedy, explain};
 pub use identity::Identity;
 
 use super::binding::{Dimension, NamedValues};
@@ -112,6 +114,17 @@ pub enum Reach {
     Never,
     /// The patterns are too complex to be compared.
     Unknown,
+}
+
+impl Reach {
+    /// As it is printed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reached => "reached",
+            Self::Never => "never",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 impl GateTable {

@@ -1,8 +1,9 @@
 //! `POST /v1/authorize`: the same question as JSON, for APIs that ask by themselves, one or many at
-//! once.
+//! once. `POST /v1/authorize/explain`: a holder asks about its own credential.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -14,8 +15,9 @@ use super::GateProblem;
 use super::answer::rate;
 use super::read::{self, Asked};
 use crate::app::App;
-use crate::app::error::Error;
-use crate::app::gate::Allowed;
+use crate::app::error::{Error, Forbidden};
+use crate::app::gate::{Allowed, Explained};
+use crate::domain::gate::Remedy;
 use crate::domain::id::RequestId;
 use crate::http::endpoint::{Call, ok};
 use crate::http::headers::HeaderError;
@@ -100,7 +102,7 @@ pub(in crate::http) async fn authorize(call: Call) -> Result<Response, Problem> 
     ok(&json!({ "decisions": decisions }))
 }
 
-async fn decide(app: &App, id: &RequestId, question: Question) -> Value {
+async fn decide(app: &Arc<App>, id: &RequestId, question: Question) -> Value {
     match judge(app, id, question).await {
         Ok(allowed) => {
             app.metrics.gate_allowed();
@@ -114,7 +116,7 @@ async fn decide(app: &App, id: &RequestId, question: Question) -> Value {
     }
 }
 
-async fn judge(app: &App, id: &RequestId, question: Question) -> Result<Allowed, Problem> {
+async fn judge(app: &Arc<App>, id: &RequestId, question: Question) -> Result<Allowed, Problem> {
     let Question {
         credential,
         method,
@@ -136,6 +138,80 @@ async fn judge(app: &App, id: &RequestId, question: Question) -> Result<Allowed,
         facts,
     } = read::read(app, id, &headers, &method, path.as_bytes(), address)?;
     Ok(app.authorize(credential, wish, facts).await?)
+}
+
+/// A request that the holder of a credential asks about.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnQuestion {
+    method: String,
+    path: String,
+    headers: Option<BTreeMap<String, Values>>,
+    address: Option<String>,
+}
+
+pub(in crate::http) async fn explain(call: Call) -> Result<Response, Problem> {
+    let OwnQuestion {
+        method,
+        path,
+        headers,
+        address,
+    } = call.json()?;
+    let app = &call.app;
+    let id = &call.presented.facts.request;
+    let headers = header_map(None, headers.unwrap_or_default())
+        .map_err(|_| Error::invalid("headers", "names and values of headers"))?;
+    // The credential and the wish are those of this request; a second pair would be another caller.
+    if headers.contains_key(AUTHORIZATION) || read::wish(&headers)?.is_some() {
+        let problem = "Authorization and run-as headers stand at this request itself";
+        return Err(Error::invalid("headers", problem).into());
+    }
+    if !read::is_method(&method) {
+        return Err(Error::invalid("method", "a method, such as GET").into());
+    }
+    let address = address
+        .map(|text| text.parse::<IpAddr>())
+        .transpose()
+        .map_err(|_| Error::invalid("address", "an IP address"))?;
+    let caller = call.caller()?;
+    let asked = match read::read(app, id, &headers, &method, path.as_bytes(), address) {
+        Ok(asked) => asked,
+        Err(_) if caller.acting => return Err(Error::from(Forbidden::Impersonation).into()),
+        Err(problem) => return ok(&refuse(&problem, id)),
+    };
+    let Explained {
+        pattern,
+        permission,
+        refusal,
+        remedies,
+    } = app.explain(caller, asked.facts)?;
+    let mut answer = match refusal {
+        None => json!({ "allowed": true }),
+        Some(error) => refuse(&error.into(), id),
+    };
+    if let Value::Object(answer) = &mut answer {
+        for (name, value) in [
+            ("pattern", pattern),
+            ("permission", permission.map(|scope| scope.to_string())),
+        ] {
+            if let Some(value) = value {
+                answer.insert(name.to_owned(), value.into());
+            }
+        }
+        if !remedies.is_empty() {
+            let remedies: Vec<Value> = remedies.iter().map(remedy).collect();
+            answer.insert("remedies".to_owned(), remedies.into());
+        }
+    }
+    ok(&answer)
+}
+
+fn remedy(remedy: &Remedy) -> Value {
+    json!({
+        "place": remedy.place.as_str(),
+        "field": remedy.field,
+        "values": remedy.values,
+    })
 }
 
 /// The headers of a request in the form in which a gateway would send them.

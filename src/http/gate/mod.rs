@@ -6,7 +6,7 @@ mod ask;
 mod peers;
 mod read;
 
-pub(super) use ask::authorize;
+pub(super) use ask::{authorize, explain};
 pub use peers::GatePeers;
 pub(super) use read::Convention;
 
@@ -17,7 +17,6 @@ use super::dispatch::Edge;
 use super::problem::Problem;
 use super::routes::GATES;
 use super::server::PeerAddr;
-use crate::app::App;
 use crate::domain::id::RequestId;
 
 /// Why the gate does not judge a request.
@@ -109,7 +108,7 @@ pub(super) async fn judge(
     parts: &Parts,
     id: &RequestId,
 ) -> Result<Response, Problem> {
-    let app: &App = &edge.app;
+    let app = &edge.app;
     let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
     edge.gate.check(peer, &parts.headers)?;
     let asked = read::from_gateway(edge, gate, parts, id)?;

@@ -361,6 +361,10 @@ fn others() -> Vec<Row> {
                 json!({"credential": world.owner.token, "method": "GET", "path": "/v1/order/o1"});
             post("/v1/authorize", request)
         }),
+        row("authorizeExplain", Target::Own, |_| {
+            let asked = json!({"method": "GET", "path": "/v1/order/o1"});
+            post("/v1/authorize/explain", asked)
+        }),
         gateway("authorizeNginx", |_| Send {
             headers: &[
                 ("x-original-method", "GET"),
