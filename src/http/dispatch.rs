@@ -13,7 +13,8 @@ use axum::http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, HeaderName,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, Version};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::response::Response;
 use ipnet::IpNet;
 
@@ -63,7 +64,7 @@ async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let timer = app.metrics.begin_request();
     let Ok(id) = RequestId::new(app.now(), &*app.entropy) else {
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return response;
     };
     let target = request.uri().path();
@@ -192,7 +193,7 @@ async fn handle(
 async fn run(
     edge: &Edge,
     found: Found,
-    parts: axum::http::request::Parts,
+    parts: Parts,
     body: Body,
     path: RequestPath,
     id: &RequestId,
@@ -279,7 +280,7 @@ pub(super) fn turn_of(caller: &Caller, limit: RateLimit) -> Option<(u32, u32, i6
 
 fn facts(
     edge: &Edge,
-    parts: &axum::http::request::Parts,
+    parts: &Parts,
     path: RequestPath,
     id: &RequestId,
     by_path: NamedValues,
