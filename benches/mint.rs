@@ -23,6 +23,7 @@ use hallpass::store::{accounts, api_keys, change_log, secrets, sessions};
 use hallpass::token::{Algorithm, PrivateKey};
 use serde_json::{Value, json};
 
+#[expect(dead_code, reason = "other benchmarks look at the database, too")]
 mod support;
 
 use support::Service;

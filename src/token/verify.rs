@@ -140,15 +140,41 @@ pub fn verify_token(
     expected: &Expected,
     now: Timestamp,
 ) -> Result<Claims, TokenError> {
+    verify_token_and_key(token, keys, expected, now).map(|(claims, _)| claims)
+}
+
+/// The same, with the name of the key that signed.
+///
+/// # Errors
+/// The first check that failed.
+pub fn verify_token_and_key(
+    token: &str,
+    keys: &dyn KeySource,
+    expected: &Expected,
+    now: Timestamp,
+) -> Result<(Claims, String), TokenError> {
     let parsed = jws::parse_compact(token)?;
     check_type(&parsed, expected)?;
     let key = find_key(&parsed, keys)?;
+    let kid = parsed.kid().to_owned();
     let payload = parsed.verify(key)?;
     let claims = Claims::parse(&payload)?;
-    for (_, check) in CLAIM_CHECKS {
-        check(&claims, expected, now)?;
-    }
-    Ok(claims)
+    recheck_claims(&claims, expected, now)?;
+    Ok((claims, kid))
+}
+
+/// Whether claims whose signature was checked before are still ours and of now.
+///
+/// # Errors
+/// The first check that failed.
+pub fn recheck_claims(
+    claims: &Claims,
+    expected: &Expected,
+    now: Timestamp,
+) -> Result<(), TokenError> {
+    CLAIM_CHECKS
+        .iter()
+        .try_for_each(|(_, check)| check(claims, expected, now))
 }
 
 type ClaimCheck = fn(&Claims, &Expected, Timestamp) -> Result<(), TokenError>;

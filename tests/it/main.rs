@@ -5,6 +5,8 @@ mod callers;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod dependencies;
+#[cfg(test)]
 #[expect(
     clippy::string_slice,
     clippy::format_collect,
@@ -13,6 +15,8 @@ mod contract;
     reason = "texts of tests are ASCII, and plain code reads better here than fast code"
 )]
 mod escalation;
+#[cfg(test)]
+mod feed;
 #[cfg(test)]
 mod gate;
 #[cfg(test)]
