@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
 use crate::app::authorise::{Credential, Door, Facts, Need, Presented, RouteCheck};
+use crate::app::feed::FeedLimits;
 use crate::app::gate::{GatePolicy, UpstreamToken};
 use crate::app::start::{FirstStart, Parts, is_wrong_master_key};
 use crate::app::{App, Policy, keyring, maintenance};
@@ -134,6 +135,10 @@ pub fn policy(settings: &Settings) -> anyhow::Result<Policy> {
         ),
         jwks_max_age_secs: settings.jwks_max_age_secs,
         failure_limit: settings.limits.failed_authentications,
+        feed: FeedLimits::new(
+            settings.limits.connections_max,
+            settings.limits.request_timeout_secs,
+        ),
         gate: gate_policy(&settings.gate),
     })
 }
@@ -304,7 +309,11 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     let limits = server::ServerLimits::from(&settings.limits);
     let render = server_problems(&app);
     let service = http::Service::new(edge_of(&app, &settings));
-    server::run(listener, service, limits, render, shutdown()).await;
+    let shutdown = async {
+        shutdown().await;
+        app.stop_waiting();
+    };
+    server::run(listener, service, limits, render, shutdown).await;
     tasks.shutdown().await;
     app.write_batches()
         .await

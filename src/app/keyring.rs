@@ -13,9 +13,10 @@ use super::pulse::reborrow;
 use crate::domain::audit::{Action, Entry, Outcome};
 use crate::domain::environment::Environment;
 use crate::domain::id::AuditId;
+use crate::domain::liveness::{Rev, Tag};
 use crate::domain::time::Timestamp;
 use crate::store::signing_keys::{self, SigningKeyRow};
-use crate::store::{Conn, StoreError, accounts};
+use crate::store::{Conn, StoreError, accounts, change_log};
 use crate::token::master::SealError;
 use crate::token::rotation::{
     RotationError, RotationPolicy, Step, plan_revocation, plan_rotation, plan_upkeep,
@@ -27,21 +28,50 @@ use crate::token::{
 
 /// The signing keys that this node has in memory.
 #[derive(Debug)]
-pub struct Signing(RwLock<Arc<KeyRing>>);
+pub struct Signing(RwLock<Loaded>);
+
+#[derive(Debug)]
+struct Loaded {
+    ring: Arc<KeyRing>,
+    /// Where the change log stood before they were read.
+    as_of: Option<Rev>,
+}
 
 impl Signing {
     /// No keys yet.
     pub fn empty() -> Self {
-        Self(RwLock::new(Arc::new(KeyRing::default())))
+        Self(RwLock::new(Loaded {
+            ring: Arc::new(KeyRing::default()),
+            as_of: None,
+        }))
     }
 
     /// The keys at this moment.
     pub fn ring(&self) -> Arc<KeyRing> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        let loaded = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&loaded.ring)
     }
 
-    fn set(&self, ring: KeyRing) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+    /// Whether the keys were read when the log stood there or later.
+    pub fn is_as_new_as(&self, rev: Rev) -> bool {
+        let loaded = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        loaded
+            .as_of
+            .is_some_and(|as_of| as_of.log == rev.log && as_of.position >= rev.position)
+    }
+
+    fn set(&self, ring: KeyRing, as_of: Rev) {
+        let mut loaded = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Whoever read earlier may come later.
+        let is_older = loaded
+            .as_of
+            .is_some_and(|newest| newest.log == as_of.log && newest.position > as_of.position);
+        if !is_older {
+            *loaded = Loaded {
+                ring: Arc::new(ring),
+                as_of: Some(as_of),
+            };
+        }
     }
 }
 
@@ -156,8 +186,9 @@ impl App {
     /// [`Error`].
     pub async fn reload_signing_keys(&self) -> Result<(), Error> {
         let mut read = self.store.read().await?;
+        let as_of = change_log::head(read.conn()).await?;
         let ring = load(read.conn(), &self.master).await?;
-        self.signing.set(ring);
+        self.signing.set(ring, as_of);
         Ok(())
     }
 
@@ -305,6 +336,9 @@ impl App {
         .map_err(|error| conflict(&error))?;
         let steps: Vec<_> = steps.into_iter().map(|step| (environment, step)).collect();
         self.apply(&mut change, &rows, &steps).await?;
+        // No token has this tag. It makes an entry of the log, so that whoever waits for one hears
+        // of the key at once.
+        change.end(Tag::new(&*self.entropy)?).await?;
         let about = About {
             action: Action::SigningKeyRevoke,
             account: caller.subject()?.account(),

@@ -11,6 +11,8 @@ use crate::domain::limits;
 use crate::domain::liveness::Position;
 use crate::store::{change_log, change_touch, idempotency, secrets, sessions};
 
+/// How long lies between two polls at least, however much is changed.
+const POLL_PAUSE: Duration = Duration::from_millis(10);
 /// How often batches of last uses and refusals are written, in seconds. A minute is promised.
 const BATCH_SECS: u64 = 5;
 /// How often signing keys are looked after, and old rows dropped, in seconds.
@@ -32,11 +34,21 @@ impl App {
     /// [`Error::Unavailable`].
     pub async fn poll(&self) -> Result<(), Error> {
         let mut read = self.store.read().await?;
-        if self.pulse.refresh(read.conn()).await? {
-            drop(read);
-            self.reload_signing_keys().await?;
+        self.pulse.refresh(read.conn()).await?;
+        drop(read);
+        self.ensure_signing_keys().await
+    }
+
+    /// Reads the signing keys again unless they are as new as what this node knows of the log,
+    /// whoever read that.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) async fn ensure_signing_keys(&self) -> Result<(), Error> {
+        if self.signing.is_as_new_as(self.pulse.known()) {
+            return Ok(());
         }
-        Ok(())
+        self.reload_signing_keys().await
     }
 
     /// Writes what waits to be written.
@@ -79,8 +91,13 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
     tasks.spawn(async move {
         let mut tick = ticker(Duration::from_millis(POLL_MS));
         loop {
-            tick.tick().await;
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = poller.pulse.poll_wanted() => {}
+            }
             log_failure("poll the change log", poller.poll().await);
+            // Many changes in a row make one poll of a few.
+            tokio::time::sleep(POLL_PAUSE).await;
         }
     });
     let writer = Arc::clone(app);

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod authorise;
 pub mod change;
 pub mod error;
+pub mod feed;
 pub mod gate;
 pub mod idempotency;
 pub mod keyring;
@@ -63,6 +64,8 @@ pub struct Policy {
     pub jwks_max_age_secs: u32,
     /// Failed authentications per client address.
     pub failure_limit: RateLimit,
+    /// How many may wait for the feed, and how long.
+    pub feed: feed::FeedLimits,
     /// What the gate decides by.
     pub gate: gate::GatePolicy,
 }
@@ -104,6 +107,7 @@ pub struct App {
     pub(crate) signing: keyring::Signing,
     pub(crate) limiter: limiter::Limiter,
     pub(crate) lately: lately::Lately,
+    pub(crate) feed: feed::Feed,
     pub(crate) remembered: authorise::Remembered,
     pub(crate) writer: sessions::Writer,
     pub(crate) upstream: gate::UpstreamTokens,

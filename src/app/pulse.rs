@@ -5,9 +5,13 @@
 //! nothing is.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
 
 use super::error::{BadCredential, Error};
 use crate::clock::Clock;
+use crate::domain::feed::{Cursor, Entries, Page};
 use crate::domain::liveness::{EndedTags, Position, Rev, Tag, Tags, TouchedTags};
 use crate::store::{Conn, Store, change_log, change_touch};
 
@@ -27,6 +31,9 @@ pub struct LogFellBack;
 #[derive(Debug)]
 struct Known {
     ended: EndedTags,
+    /// What was read of the log, in order. What this node committed itself comes in by the next
+    /// poll, with what others committed before it.
+    entries: Entries,
     touched: TouchedTags,
     asked_at_ms: i64,
     fell_back: bool,
@@ -37,6 +44,10 @@ struct Known {
 pub struct Pulse {
     known: RwLock<Known>,
     clock: Arc<dyn Clock>,
+    /// The log, and the position of the last entry that was read of it.
+    last_entry: watch::Sender<Rev>,
+    /// This node ended something, so that a poll would find it.
+    poll_now: Notify,
 }
 
 impl Pulse {
@@ -49,19 +60,29 @@ impl Pulse {
         let mut read = store.read().await?;
         let head = change_log::head(read.conn()).await?;
         let mut ended = EndedTags::new(head.log, head.position);
-        for (tag, at) in change_log::since(read.conn(), Position::new(0)).await? {
-            ended.end(tag, at);
+        let read_entries = change_log::since(read.conn(), Position::new(0)).await?;
+        for (tag, at) in &read_entries {
+            ended.end(*tag, *at);
         }
+        let mut entries = Entries::default();
+        entries.append(Position::new(0), &read_entries);
         // Read last: what was dropped meanwhile is not among the entries, and below the floor.
         ended.raise_floor(change_log::floor(read.conn()).await?);
+        let (last_entry, _) = watch::channel(entries.last_in(head.log));
         let known = RwLock::new(Known {
             ended,
+            entries,
             // Nothing is remembered yet that could have been touched before.
             touched: TouchedTags::new(head.position),
             asked_at_ms,
             fell_back: false,
         });
-        Ok(Self { known, clock })
+        Ok(Self {
+            known,
+            clock,
+            last_entry,
+            poll_now: Notify::new(),
+        })
     }
 
     /// Reads what is new in the log. `true` when there was something.
@@ -95,10 +116,13 @@ impl Pulse {
                 if !other_log {
                     return;
                 }
-                known.ended = EndedTags::new(head.log, head.position);
+                known.ended = EndedTags::new(head.log, Position::new(0));
+                known.entries = Entries::default();
                 known.touched = TouchedTags::new(head.position);
                 known.fell_back = false;
             }
+            let confirmed = known.ended.known().position;
+            known.entries.append(confirmed, &entries);
             for (tag, at) in &touches {
                 known.touched.touch(*tag, *at);
             }
@@ -111,6 +135,9 @@ impl Pulse {
             known.ended.raise_floor(floor);
             known.ended.confirm(head.position);
             known.renew(asked_at_ms);
+            let last = known.entries.last_in(head.log);
+            self.last_entry
+                .send_if_modified(|told| std::mem::replace(told, last) != last);
         });
         Ok(true)
     }
@@ -166,6 +193,33 @@ impl Pulse {
                 known.touched.touch(*tag, at);
             }
         });
+        if !ended.is_empty() {
+            self.poll_now.notify_one();
+        }
+    }
+
+    /// Over when this node has ended something that was not polled since.
+    pub async fn poll_wanted(&self) {
+        self.poll_now.notified().await;
+    }
+
+    /// A part of what is known of the log, in order.
+    pub fn page(&self, since: Option<Cursor>, len_max: usize) -> Page {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let Known { ended, entries, .. } = &*known;
+        entries.page(since, ended.known(), ended.floor(), len_max)
+    }
+
+    /// Over when there is something behind a cursor, at the latest after a while.
+    pub async fn wait_for_entry(&self, since: Cursor, at_most: Duration) {
+        let mut last_entry = self.last_entry.subscribe();
+        // Whoever stopped within a position has more to read in any case.
+        let is_news = |last: &Rev| {
+            last.log != since.log || last.position > since.position || since.tag.is_some()
+        };
+        let news = last_entry.wait_for(is_news);
+        // In both cases the answer is what is known then.
+        drop(tokio::time::timeout(at_most, news).await);
     }
 
     /// As of where something still holds that was read as of `read_at` and depends on rows with these
@@ -227,7 +281,10 @@ impl Pulse {
 
     /// Forgets entries up to a position: every token that was minted before them has expired.
     pub fn forget(&self, up_to: Position) {
-        self.write(|known| known.ended.forget(up_to));
+        self.write(|known| {
+            known.ended.forget(up_to);
+            known.entries.forget(up_to);
+        });
     }
 
     fn write(&self, change: impl FnOnce(&mut Known)) {

@@ -7,6 +7,7 @@ use serde_json::Map;
 
 use super::authorise::Remembered;
 use super::error::Error;
+use super::feed::Feed;
 use super::gate::UpstreamTokens;
 use super::keyring::{Signing, SigningKeysError, load};
 use super::lately::Lately;
@@ -78,6 +79,7 @@ impl App {
         load(store.read().await?.conn(), &master).await?;
         let pulse = Pulse::open(&store, Arc::clone(&clock)).await?;
         let limiter = Limiter::new(policy.failure_limit);
+        let feed = Feed::new(policy.feed);
         let app = Arc::new(Self {
             writer: Writer::start(store.clone()),
             store,
@@ -92,6 +94,7 @@ impl App {
             signing: Signing::empty(),
             limiter,
             lately: Lately::default(),
+            feed,
             remembered: Remembered::nothing(),
             upstream: UpstreamTokens::default(),
         });

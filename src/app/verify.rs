@@ -5,18 +5,13 @@ use std::sync::Arc;
 use super::App;
 use super::authorise::SessionCaller;
 use super::error::{BadCredential, Error};
-use crate::domain::binding::Bindings;
-use crate::domain::config;
 use crate::domain::effective::Effective;
 use crate::domain::environment::Environment;
-use crate::domain::liveness::{Rev, Tags};
-use crate::domain::permission::Permissions;
-use crate::domain::session::SessionScope;
 use crate::domain::time::Timestamp;
-use crate::token::claims::Claims;
+use crate::token::TokenError;
 use crate::token::jws::parse_compact;
+use crate::token::session::{SessionParts, read_session};
 use crate::token::verify::{Audiences, Expected, Leeway, SESSION_TYP, verify_token};
-use crate::token::{ClaimReason, TokenError};
 
 impl App {
     /// A session token of this issuer that is alive, whatever its audience. What the log knows must
@@ -43,53 +38,18 @@ impl App {
         };
         let claims = verify_token(token, &ring.verifying(environment, now), &expected, now)
             .map_err(BadCredential::Token)?;
-        let session = read_claims(claims, kid, environment)?;
-        self.pulse.check(&session.tags, session.rev)?;
-        Ok(session)
-    }
-}
-
-/// Reads the claims that have a form of their own.
-fn read_claims(
-    claims: Claims,
-    kid: String,
-    environment: Environment,
-) -> Result<SessionCaller, BadCredential> {
-    let bad = |claim| {
-        BadCredential::Token(TokenError::Claim {
-            claim,
-            reason: ClaimReason::Invalid,
+        let SessionParts { scope, tags, rev } =
+            read_session(&claims).map_err(BadCredential::Token)?;
+        self.pulse.check(&tags, rev)?;
+        let end = Timestamp::from_secs(claims.exp);
+        Ok(SessionCaller {
+            effective: Arc::new(Effective::of_session(environment, &scope, end)),
+            claims,
+            kid,
+            environment,
+            scope,
+            tags,
+            rev,
         })
-    };
-    let permissions = match claims.scope.as_deref() {
-        None => None,
-        Some("") => Some(Permissions::default()),
-        Some(scope) => Some(Permissions::from_scope(scope).ok_or_else(|| bad("scope"))?),
-    };
-    let bindings = match &claims.bindings {
-        None => Bindings::default(),
-        Some(bindings) => config::bindings(bindings).map_err(|_| bad("bindings"))?,
-    };
-    let domains = match &claims.domains {
-        None => None,
-        Some(domains) => Some(config::domains(domains).map_err(|_| bad("domains"))?),
-    };
-    let scope = SessionScope {
-        routes: config::routes(&claims.allowed_routes).map_err(|_| bad("allowedRoutes"))?,
-        permissions,
-        bindings,
-        domains,
-    };
-    let tags = Tags::decode(&claims.lin).map_err(|_| bad("lin"))?;
-    let rev = Rev::decode(&claims.rev).map_err(|_| bad("rev"))?;
-    let end = Timestamp::from_secs(claims.exp);
-    Ok(SessionCaller {
-        effective: Arc::new(Effective::of_session(environment, &scope, end)),
-        claims,
-        kid,
-        environment,
-        scope,
-        tags,
-        rev,
-    })
+    }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -35,6 +36,35 @@ impl Tag {
     pub const fn from_i64(number: i64) -> Self {
         Self(number.cast_unsigned())
     }
+
+    /// Eight bytes, the highest first.
+    pub const fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    /// Reads what [`Self::to_bytes`] gives.
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(bytes))
+    }
+
+    /// Eleven characters of base64url.
+    pub fn encode(self) -> String {
+        URL_SAFE_NO_PAD.encode(self.to_bytes())
+    }
+
+    /// Reads what [`Self::encode`] writes.
+    ///
+    /// # Errors
+    /// [`BadLivenessClaim`].
+    pub fn decode(text: &str) -> Result<Self, BadLivenessClaim> {
+        Ok(Self(decode_u64(text)?))
+    }
+}
+
+fn decode_u64(text: &str) -> Result<u64, BadLivenessClaim> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadLivenessClaim)?;
+    let bytes = bytes.try_into().map_err(|_| BadLivenessClaim)?;
+    Ok(u64::from_be_bytes(bytes))
 }
 
 impl fmt::Debug for Tag {
@@ -81,6 +111,19 @@ impl LogId {
     pub const fn from_i64(number: i64) -> Self {
         Self(number.cast_unsigned())
     }
+
+    /// Eleven characters of base64url, as in `rev`.
+    pub fn encode(self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0.to_be_bytes())
+    }
+
+    /// Reads what [`Self::encode`] writes.
+    ///
+    /// # Errors
+    /// [`BadLivenessClaim`].
+    pub fn decode(text: &str) -> Result<Self, BadLivenessClaim> {
+        Ok(Self(decode_u64(text)?))
+    }
 }
 
 impl fmt::Debug for LogId {
@@ -106,11 +149,7 @@ pub struct BadLivenessClaim;
 impl Rev {
     /// The claim.
     pub fn encode(self) -> String {
-        format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(self.log.0.to_be_bytes()),
-            self.position.0
-        )
+        format!("{}.{}", self.log.encode(), self.position.0)
     }
 
     /// Reads the claim.
@@ -119,10 +158,7 @@ impl Rev {
     /// [`BadLivenessClaim`] unless it is exactly what [`Self::encode`] writes.
     pub fn decode(text: &str) -> Result<Self, BadLivenessClaim> {
         let (log, position) = text.split_once('.').ok_or(BadLivenessClaim)?;
-        let log = URL_SAFE_NO_PAD.decode(log).map_err(|_| BadLivenessClaim)?;
-        let log = LogId(u64::from_be_bytes(
-            log.try_into().map_err(|_| BadLivenessClaim)?,
-        ));
+        let log = LogId::decode(log)?;
         let position = Position(position.parse().map_err(|_| BadLivenessClaim)?);
         let rev = Self { log, position };
         if rev.encode() == text {
@@ -203,7 +239,28 @@ pub struct EndedTags {
     confirmed: Position,
     // The highest position of an entry that was forgotten.
     floor: Position,
-    ended: HashMap<Tag, Position>,
+    ended: HashMap<Tag, Position, BuildHasherDefault<TagHasher>>,
+}
+
+/// Tags are random, and made by hallpass alone: each is its own hash.
+#[derive(Debug, Clone, Copy, Default)]
+struct TagHasher(u64);
+
+impl Hasher for TagHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Never asked: a tag writes itself as a number. Still a hash, if it were.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, tag: u64) {
+        self.0 = tag;
+    }
 }
 
 /// What was changed of late without being ended: for each tag the last position at which it was
@@ -277,7 +334,7 @@ impl EndedTags {
             log,
             confirmed,
             floor: Position(0),
-            ended: HashMap::new(),
+            ended: HashMap::default(),
         }
     }
 
@@ -313,6 +370,31 @@ impl EndedTags {
             self.raise_floor(floor);
         }
         self.ended.retain(|_, at| *at > up_to);
+    }
+
+    /// Drops the entries that no longer decide anything: who was minted before them is dead by the
+    /// floor alone.
+    pub fn compact(&mut self) {
+        let floor = self.floor;
+        self.ended.retain(|_, at| *at > floor);
+        if self.ended.len() < self.ended.capacity() / 4 {
+            self.ended.shrink_to_fit();
+        }
+    }
+
+    /// Tags that are remembered.
+    pub fn len(&self) -> usize {
+        self.ended.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.ended.is_empty()
+    }
+
+    /// Entries up to here are not remembered.
+    pub const fn floor(&self) -> Position {
+        self.floor
     }
 
     /// Entries up to here were forgotten elsewhere, or before this process began.

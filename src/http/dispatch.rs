@@ -14,7 +14,7 @@ use axum::http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Version};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::response::Response;
 use ipnet::IpNet;
 
@@ -87,7 +87,7 @@ async fn serve(edge: Arc<Edge>, request: Request) -> Response {
     let timer = app.metrics.begin_request();
     let Ok(id) = RequestId::new(app.now(), &*app.entropy) else {
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return response;
     };
     let target = request.uri().path();

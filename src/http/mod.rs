@@ -4,6 +4,7 @@ mod activity;
 mod audit;
 mod dispatch;
 mod endpoint;
+mod feed;
 mod gate;
 pub mod headers;
 pub mod json;

@@ -5,7 +5,7 @@ use super::endpoint::{
     reads,
 };
 use super::gate::{self, Convention};
-use super::{audit, oauth, operation, sessions, signing_keys, tokens, users};
+use super::{audit, feed, oauth, operation, sessions, signing_keys, tokens, users};
 use crate::app::authorise::{Need, RouteCheck};
 use crate::domain::decision::BindingCheck;
 use crate::domain::restrictions::Manage::{Audit, Tokens, Users};
@@ -202,6 +202,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     line!("POST", "authorize", Public, gate::authorize),
     line!("POST", "authorize/explain", Caller(HOLDER), gate::explain),
     line!("GET", "audit/list", Caller(reads(Audit)), audit::list),
+    line!("GET", "revocations", Public, feed::live),
     line!(
         "GET",
         "signing-key/list",
@@ -299,6 +300,7 @@ pub(super) const OUTSIDE: &[Endpoint] = &[
         Public,
         operation::metadata_test
     ),
+    line!("GET", "/test/v1/revocations", Public, feed::test),
     line!("POST", "/oauth2/token", Public, oauth::token),
     line!("POST", "/oauth2/introspect", Public, oauth::introspect),
     line!("POST", "/oauth2/revoke", Public, oauth::revoke),

@@ -161,6 +161,11 @@ impl KeySet {
         self.keys.iter().map(|(kid, key)| (kid.as_str(), key))
     }
 
+    /// Whether both have the same keys under the same names.
+    pub fn same_keys(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
+
     /// What was left out, in the order of the set.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped

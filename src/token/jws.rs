@@ -67,7 +67,15 @@ pub struct Unverified<'t> {
 /// [`TokenError::TooLong`] before any other work, [`TokenError::Form`], [`TokenError::Header`],
 /// [`TokenError::Algorithm`].
 pub fn parse_compact(token: &str) -> Result<Unverified<'_>, TokenError> {
-    if token.len() > TOKEN_LEN_MAX {
+    parse_compact_up_to(token, TOKEN_LEN_MAX)
+}
+
+/// The same with another bound on the length, for documents that are no tokens.
+pub(super) fn parse_compact_up_to(
+    token: &str,
+    len_max: usize,
+) -> Result<Unverified<'_>, TokenError> {
+    if token.len() > len_max {
         return Err(TokenError::TooLong);
     }
     let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Form)?;

@@ -220,6 +220,24 @@ impl KeyRing {
         })
     }
 
+    /// The key that signs documents which are not tokens: the active one, even while it may not sign
+    /// tokens yet. Who does not know it can fetch the key set.
+    pub fn signs_documents(&self, env: Environment) -> Option<&PrivateKey> {
+        self.in_env(env)
+            .find(|key| key.record.state == SigningKeyState::Active)
+            .and_then(|key| key.private.as_ref())
+    }
+
+    /// The names of the keys that were revoked, sorted.
+    pub fn revoked(&self, env: Environment) -> Vec<String> {
+        let revoked = self
+            .in_env(env)
+            .filter(|key| key.record.state == SigningKeyState::Revoked);
+        let mut kids: Vec<String> = revoked.map(|key| key.record.kid.clone()).collect();
+        kids.sort_unstable();
+        kids
+    }
+
     /// The key of that name, if tokens that it signed are accepted now.
     pub fn find(&self, env: Environment, kid: &str, now: Timestamp) -> Option<&SigningKey> {
         self.in_env(env)

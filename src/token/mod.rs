@@ -15,7 +15,9 @@ pub mod jws;
 pub mod key;
 pub mod keyring;
 pub mod master;
+pub mod revocations;
 pub mod rotation;
+pub mod session;
 pub mod upstream;
 pub mod verify;
 
@@ -34,6 +36,7 @@ pub use jwks::{Jwks, JwksDocument, KeySet, KeySetError};
 pub use key::{KeyError, PrivateKey, PublicKey, SignError};
 pub use keyring::{KeyRecord, KeyRing, KeyRingError, SigningKey, SigningKeyState};
 pub use master::{MasterKey, SealError};
+pub use revocations::{DocumentError, Revocations, read_revocations};
 pub use rotation::{
     RotationError, RotationPolicy, Step, plan_revocation, plan_rotation, plan_upkeep,
 };

@@ -145,10 +145,22 @@ pub fn verify_token(
     let key = find_key(&parsed, keys)?;
     let payload = parsed.verify(key)?;
     let claims = Claims::parse(&payload)?;
-    for (_, check) in CLAIM_CHECKS {
-        check(&claims, expected, now)?;
-    }
+    recheck_claims(&claims, expected, now)?;
     Ok(claims)
+}
+
+/// Whether claims whose signature was checked before are still ours and of now.
+///
+/// # Errors
+/// The first check that failed.
+pub fn recheck_claims(
+    claims: &Claims,
+    expected: &Expected,
+    now: Timestamp,
+) -> Result<(), TokenError> {
+    CLAIM_CHECKS
+        .iter()
+        .try_for_each(|(_, check)| check(claims, expected, now))
 }
 
 type ClaimCheck = fn(&Claims, &Expected, Timestamp) -> Result<(), TokenError>;

@@ -1,240 +1,279 @@
-//! For services behind hallpass: is this session token genuine, and may it make this request?
+//! For services behind hallpass: is this session token genuine and alive, and may it make this
+//! request?
 //!
-//! A [`Verifier`] fetches the published keys of one issuer, keeps them, and decides offline. It
-//! checks all that `hallpass::token` checks (RFC 9068: type, signature, issuer, audience, times)
-//! and the routes of the session (`docs/routes.md`).
+//! A [`Verifier`] is made once for a process. It fetches the published keys of one issuer, follows
+//! the issuer's revocation feed in the background, and decides without asking anybody. It is a
+//! profile and not a toolbox: RFC 9068 and RFC 8725 in one call, the routes, permissions, bindings
+//! and domains of the session, and whether it was ended. See `docs/verifier.md`.
 //!
-//! **What it does not know is revocation.** A session that was ended goes on being accepted here
-//! until it expires. Mint short sessions, or ask `POST /v1/session/verify` where that is too late.
-//!
-//! Permissions, bindings and domains of a session are in its [`Claims`]; they are not checked here.
+//! **Past its bound it refuses.** When nothing was heard of the feed for 10 seconds (unless set),
+//! no token is accepted any more, or the issuer is asked about each
+//! ([`VerifierBuilder::ask_online`]).
 //!
 //! ```no_run
-//! use hallpass::clock::{Clock as _, SystemClock};
-//! use hallpass::verifier::{Verifier, VerifyError};
+//! use hallpass::verifier::{Request, Verifier};
 //!
 //! # async fn example(token: &str) -> Result<(), Box<dyn std::error::Error>> {
-//! let clock = SystemClock::new();
 //! let verifier = Verifier::builder("https://hallpass.example.com")
 //!     .audience("https://api.example.com")
 //!     .build()?;
+//! verifier.ready().await;
 //!
-//! match verifier.verify(token, "GET", "/v1/bot/b1", clock.now()).await {
-//!     Ok(verified) => println!("for {}", verified.claims().sub),
-//!     Err(VerifyError::Token(why)) => println!("401: {why}"),
-//!     Err(VerifyError::Path(_) | VerifyError::Route) => println!("403"),
-//!     Err(VerifyError::Keys(why)) => println!("503: {why}"),
+//! match verifier.verify(token, &Request::new("GET", "/v1/bot/b1")).await {
+//!     Ok(verified) => println!("for {}", verified.account()),
+//!     Err(refused) => println!("{}: {refused} ({})", refused.status(), refused.code()),
 //! }
 //! # Ok(())
 //! # }
 //! ```
 
+mod builder;
+mod cache;
+mod error;
+mod fetch;
+mod follow;
 mod keys;
+mod knowledge;
+mod online;
+mod request;
+mod status;
+#[cfg(feature = "verifier-tower")]
+mod tower;
+mod verified;
 
-use crate::domain::route::{Mount, RequestPath, RouteSet, TrailingSlash};
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::domain::decision::{Asked, BindingCheck, RoutePermission, decide};
+use crate::domain::effective::Effective;
+use crate::domain::environment::Environment as Env;
+use crate::domain::rate::Turn;
+use crate::domain::route::{Mount, RequestPath, RoutePattern, TrailingSlash};
 use crate::domain::time::Timestamp;
-use crate::token::verify::SESSION_TYP;
-use crate::token::{Audiences, Claims, Expected, Leeway, TokenError, verify_token};
+use crate::token::jws::parse_compact;
+use crate::token::session::{SessionParts, read_session};
+use crate::token::verify::recheck_claims;
+use crate::token::{Expected, TokenError, verify_token};
 
+pub use crate::domain::binding::Dimension;
+pub use crate::domain::decision::Deny;
+pub use crate::domain::environment::Environment;
+pub use crate::domain::id::{AccountId, KeyId, SessionId};
+pub use crate::domain::liveness::Dead;
+pub use crate::domain::permission::Permission;
 pub use crate::domain::route::{MountError, PathError};
+pub use crate::token::{ClaimReason, Claims, TokenError as BadToken};
+pub use builder::{BuildError, VerifierBuilder};
+pub use error::VerifyError;
+pub use fetch::AnswerError;
 pub use keys::FetchError;
+pub use knowledge::{FeedError, NotAlive};
+pub use request::{Request, RequestError};
+pub use status::{FeedStatus, KeysStatus, Status};
+#[cfg(feature = "verifier-axum")]
+pub use tower::NotVerified;
+#[cfg(feature = "verifier-tower")]
+pub use tower::{Refusal, VerifyLayer, VerifyService};
+pub use verified::Verified;
 
-use keys::RemoteKeys;
+use cache::{Cache, Digest, Genuine, digest_of};
+use follow::Follower;
+use keys::{COOLDOWN_SECS, Keys, RemoteKeys};
+use online::Online;
 
 /// Decides about requests with session tokens. Cheap to share behind an `Arc`; one is enough for a
-/// process.
+/// process. Its background tasks end when it is dropped.
 #[derive(Debug)]
 pub struct Verifier {
-    keys: RemoteKeys,
+    keys: Arc<RemoteKeys>,
+    feed: Option<Arc<Follower>>,
+    online: Option<Online>,
+    cache: Cache,
+    clock: Arc<dyn Clock>,
     expected: Expected,
+    environment: Env,
     mount: Mount,
     trailing_slash: TrailingSlash,
-}
-
-/// What a [`Verifier`] is to accept.
-#[derive(Debug, Clone)]
-pub struct VerifierBuilder {
-    issuer: String,
-    jwks_url: Option<String>,
-    audiences: Vec<String>,
-    leeway_secs: u8,
-    mount: Mount,
-    trailing_slash: TrailingSlash,
-}
-
-/// Why there is no verifier.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// No audience was named. A verifier that accepts every audience accepts tokens that were made
-    /// for somebody else.
-    #[error("name the audience of this service")]
-    NoAudience,
-    /// The address of the keys is not `https://…`, or `http://…` on this machine.
-    #[error("the keys are fetched by https, or by http from this machine only")]
-    Url,
-    /// The leeway is too long.
-    #[error(transparent)]
-    Leeway(#[from] crate::token::verify::LeewayTooLong),
-    /// The HTTP client cannot be made.
-    #[error("the HTTP client cannot be made")]
-    Client(#[source] reqwest::Error),
-}
-
-/// Why a request is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// The token is not genuine, not ours, not for us, or not of now: 401.
-    #[error(transparent)]
-    Token(TokenError),
-    /// The path can be read in two ways, or lies outside the mount: 403.
-    #[error(transparent)]
-    Path(#[from] PathError),
-    /// The session may not make this request: 403.
-    #[error("the session does not allow this request")]
-    Route,
-    /// There are no keys to judge the token by: 503.
-    #[error("the published keys cannot be fetched")]
-    Keys(#[from] FetchError),
-}
-
-/// The proof that a request was allowed. Only [`Verifier::verify`] makes one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Verified {
-    claims: Claims,
-    path: RequestPath,
-}
-
-impl Verified {
-    /// What the token says. `sub` is the account for whom the request is made, `act` who really
-    /// acts.
-    pub fn claims(&self) -> &Claims {
-        &self.claims
-    }
-
-    /// The path as it was judged: behind the mount, decoded.
-    pub fn path(&self) -> &RequestPath {
-        &self.path
-    }
-}
-
-impl VerifierBuilder {
-    /// An audience that is accepted. May be named several times; at least one must be.
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audiences.push(audience.into());
-        self
-    }
-
-    /// Where the keys are, when not at `<issuer>/.well-known/jwks.json`.
-    pub fn jwks_url(mut self, url: impl Into<String>) -> Self {
-        self.jwks_url = Some(url.into());
-        self
-    }
-
-    /// Below which path the routes lie: `/v1` unless set, `/` for none.
-    ///
-    /// # Errors
-    /// [`MountError`].
-    pub fn mount(mut self, mount: &str) -> Result<Self, MountError> {
-        self.mount = Mount::parse(mount)?;
-        Ok(self)
-    }
-
-    /// Refuse paths that end with a slash, for services that tell the two forms apart.
-    pub fn refuse_trailing_slash(mut self) -> Self {
-        self.trailing_slash = TrailingSlash::Refuse;
-        self
-    }
-
-    /// How many seconds this machine's clock may be behind, at most 5; none unless set.
-    pub fn leeway_secs(mut self, secs: u8) -> Self {
-        self.leeway_secs = secs;
-        self
-    }
-
-    /// The verifier. Nothing is fetched yet.
-    ///
-    /// # Errors
-    /// [`BuildError`].
-    pub fn build(self) -> Result<Verifier, BuildError> {
-        let Self {
-            issuer,
-            jwks_url,
-            audiences,
-            leeway_secs,
-            mount,
-            trailing_slash,
-        } = self;
-        if audiences.is_empty() {
-            return Err(BuildError::NoAudience);
-        }
-        let url = jwks_url.unwrap_or_else(|| format!("{issuer}/.well-known/jwks.json"));
-        Ok(Verifier {
-            keys: RemoteKeys::new(&url)?,
-            expected: Expected {
-                issuer,
-                audiences: Audiences::OneOf(audiences),
-                typ: SESSION_TYP,
-                leeway: Leeway::from_secs(leeway_secs)?,
-            },
-            mount,
-            trailing_slash,
-        })
-    }
+    permissions: Vec<(RoutePattern, Permission)>,
+    takes_impersonated: bool,
+    resource: Option<String>,
+    // Held to end with the verifier.
+    _tasks: JoinSet<()>,
 }
 
 impl Verifier {
-    /// A verifier of the tokens of `issuer`, which is compared byte by byte: `<issuer>` for live
-    /// tokens, `<issuer>/test` for those of the test environment.
+    /// A verifier of the tokens of `issuer`, compared byte by byte: the address of hallpass, without
+    /// a slash at the end. Tokens of the test environment are taken by
+    /// [`VerifierBuilder::environment`].
     pub fn builder(issuer: impl Into<String>) -> VerifierBuilder {
-        VerifierBuilder {
-            issuer: issuer.into(),
-            jwks_url: None,
-            audiences: Vec::new(),
-            leeway_secs: 0,
-            mount: Mount::default(),
-            trailing_slash: TrailingSlash::Equal,
+        VerifierBuilder::new(issuer.into())
+    }
+
+    /// Over when good tokens are accepted: the keys are there, and the feed was heard. Worth a wait
+    /// before the first request is taken.
+    pub async fn ready(&self) {
+        if let Some(feed) = &self.feed {
+            feed.ready().await;
         }
     }
 
-    /// Judges a request: its bearer token, its method, and its target as it was sent, query
-    /// included and nothing decoded. Fetches the keys when they are needed, and otherwise asks
-    /// nobody.
+    /// Over when the next document of the feed was taken in, which is every few seconds; for whoever
+    /// shows the status. Never, for a verifier without a feed.
+    pub async fn next_document(&self) {
+        match &self.feed {
+            Some(feed) => feed.next_document().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Status {
+        Status {
+            keys: self.keys.status(),
+            feed: self.feed.as_ref().map(|feed| feed.status()),
+        }
+    }
+
+    /// Judges a request: its bearer token, and what is asked of it.
     ///
     /// # Errors
     /// [`VerifyError`].
     pub async fn verify(
         &self,
         token: &str,
-        method: &str,
-        target: &str,
-        now: Timestamp,
+        request: &Request<'_>,
     ) -> Result<Verified, VerifyError> {
-        let path = RequestPath::parse(target, &self.mount, self.trailing_slash)?;
-        let claims = self.claims(token, now).await?;
-        let routes = RouteSet::parse(&claims.allowed_routes)
-            .map_err(|_| VerifyError::Token(TokenError::Payload))?;
-        match routes.matches(method, &path) {
-            Some(_) => Ok(Verified { claims, path }),
-            None => Err(VerifyError::Route),
+        let session = self.authenticate(token).await?;
+        self.authorise(session, request)
+    }
+
+    /// Judges a token alone, for services that have no routes, such as those with web sockets:
+    /// genuine, ours, for us, of now, and alive. What the session may do is not asked; look at its
+    /// claims.
+    ///
+    /// # Errors
+    /// [`VerifyError`] of the statuses 401 and 503, and [`VerifyError::Impersonated`].
+    pub async fn verify_token_alone(&self, token: &str) -> Result<Claims, VerifyError> {
+        let session = self.authenticate(token).await?;
+        Ok(session.claims.clone())
+    }
+
+    async fn authenticate(&self, token: &str) -> Result<Arc<Genuine>, VerifyError> {
+        let now = self.clock.now();
+        let digest = digest_of(token);
+        let session = match self.find(&digest, now) {
+            Some(known) => known?,
+            None => self.judge(token, digest, now).await?,
+        };
+        if !self.takes_impersonated && session.claims.act.is_some() {
+            return Err(VerifyError::Impersonated);
+        }
+        self.check_alive(token, &session).await?;
+        Ok(session)
+    }
+
+    /// A session whose signature was checked before by keys that are still the published ones. Its
+    /// times are judged again.
+    fn find(&self, digest: &Digest, now: Timestamp) -> Option<Result<Arc<Genuine>, VerifyError>> {
+        let keys = self.keys.fresh()?;
+        let session = self.cache.find(digest)?;
+        if session.generation != keys.generation {
+            return None;
+        }
+        Some(match recheck_claims(&session.claims, &self.expected, now) {
+            Ok(()) => Ok(session),
+            Err(error) => Err(error.into()),
+        })
+    }
+
+    async fn judge(
+        &self,
+        token: &str,
+        digest: Digest,
+        now: Timestamp,
+    ) -> Result<Arc<Genuine>, VerifyError> {
+        let keys = self.keys.current().await?;
+        let session = match self.read(token, &keys, now) {
+            Err(TokenError::UnknownKey) => {
+                // A key that is new since the last fetch.
+                let keys = self.keys.newer(keys, COOLDOWN_SECS).await;
+                self.read(token, &keys, now)?
+            }
+            outcome => outcome?,
+        };
+        let session = Arc::new(session);
+        self.cache.insert(digest, Arc::clone(&session));
+        Ok(session)
+    }
+
+    fn read(&self, token: &str, keys: &Keys, now: Timestamp) -> Result<Genuine, TokenError> {
+        let claims = verify_token(token, &*keys.set, &self.expected, now)?;
+        let kid = parse_compact(token)?.kid().to_owned();
+        let SessionParts { scope, tags, rev } = read_session(&claims)?;
+        let expires_at = Timestamp::from_secs(claims.exp);
+        Ok(Genuine {
+            effective: Effective::of_session(self.environment, &scope, expires_at),
+            claims,
+            kid,
+            tags,
+            rev,
+            generation: keys.generation,
+        })
+    }
+
+    async fn check_alive(&self, token: &str, session: &Genuine) -> Result<(), VerifyError> {
+        let Some(feed) = &self.feed else {
+            return Ok(());
+        };
+        let Genuine { kid, tags, rev, .. } = session;
+        match (feed.check(kid, tags, *rev), &self.online) {
+            (Err(NotAlive::Unknown), Some(online)) => Ok(online.check(token).await?),
+            (outcome, _) => Ok(outcome?),
         }
     }
 
-    /// Judges a token alone, for services that have no routes, such as those with web sockets.
-    ///
-    /// # Errors
-    /// [`VerifyError::Token`], [`VerifyError::Keys`].
-    pub async fn claims(&self, token: &str, now: Timestamp) -> Result<Claims, VerifyError> {
-        let keys = self.keys.current(now).await?;
-        let first = verify_token(token, &*keys, &self.expected, now);
-        let outcome = match first {
-            Err(TokenError::UnknownKey) => {
-                // A key that is new since the last fetch.
-                let keys = self.keys.newer(&keys, now).await;
-                verify_token(token, &*keys, &self.expected, now)
-            }
-            first => first,
+    fn authorise(
+        &self,
+        session: Arc<Genuine>,
+        request: &Request<'_>,
+    ) -> Result<Verified, VerifyError> {
+        if request.run_as {
+            return Err(VerifyError::RunAs);
+        }
+        let path = RequestPath::parse(request.target, &self.mount, self.trailing_slash)?;
+        let permission = request.permission.or_else(|| {
+            let rule = self
+                .permissions
+                .iter()
+                .find(|(route, _)| route.matches(request.method, &path));
+            rule.map(|(_, permission)| permission)
+        });
+        let asked = Asked {
+            method: request.method,
+            path: Some(&path),
+            method_override: request.method_override,
+            address: None,
+            origin: request.origin,
+            named: &request.named,
+            permission: RoutePermission::Gate(permission),
+            manage: None,
+            bindings: BindingCheck::Here,
         };
-        outcome.map_err(VerifyError::Token)
+        // A session has no rate of its own here; its expiry was judged with its claims.
+        let mut free = || Turn::Go {
+            remaining: u32::MAX,
+            reset_ms: 0,
+        };
+        let permit = decide(&session.effective, &asked, self.clock.now(), &mut free)
+            .map_err(VerifyError::Refused)?;
+        let pattern = permit.pattern().map(str::to_owned);
+        Ok(Verified {
+            session,
+            path,
+            pattern,
+        })
     }
 }
 

@@ -419,6 +419,8 @@ fn others() -> Vec<Row> {
         public("readyz", |_| get("/readyz")),
         public("metrics", |_| get("/metrics")),
         public("openapi", |_| get("/openapi.yaml")),
+        public("revocations", |_| get("/v1/revocations")),
+        public("revocationsTest", |_| get("/test/v1/revocations")),
         public("jwks", |_| get("/.well-known/jwks.json")),
         public("openidConfiguration", |_| {
             get("/.well-known/openid-configuration")

@@ -127,6 +127,16 @@ impl Town {
         Arc::clone(&self.0.app.lock().unwrap())
     }
 
+    /// The router, for a test that serves it.
+    pub(crate) fn router(&self) -> axum::Router {
+        service::edge(&self.app(), &self.0.settings)
+    }
+
+    /// The clock, for whoever shares it.
+    pub(crate) fn clock(&self) -> Arc<ManualClock> {
+        Arc::clone(&self.0.clock)
+    }
+
     /// The documented operations.
     pub(crate) fn contract() -> &'static Contract {
         &CONTRACT
