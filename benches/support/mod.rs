@@ -51,7 +51,7 @@ pub(crate) struct Service {
     pub(crate) operator: AccountId,
     /// Its first key, which is unrestricted.
     pub(crate) first: PlainKey,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Service {
@@ -85,8 +85,16 @@ impl Service {
             first: first.key,
             runtime,
             app,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Where its rows are, for what no request can make.
+    pub(crate) fn database_url(&self) -> String {
+        format!(
+            "sqlite://{}",
+            self.folder.path().join("hallpass.db").display()
+        )
     }
 
     /// Calls the router as a client does, and gives the answer, which must be a good one.

@@ -69,7 +69,7 @@ impl Served {
     }
 
     async fn stop(self) -> (Town, SocketAddr) {
-        drop(self.stop.send(()));
+        assert_eq!(self.stop.send(()), Ok(()));
         self.server.await.unwrap();
         (self.town, self.address)
     }
