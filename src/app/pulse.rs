@@ -65,7 +65,7 @@ impl Pulse {
             ended.end(*tag, *at);
         }
         let mut entries = Entries::default();
-        entries.append(Position::new(0), &read_entries);
+        entries.append(Position::new(0), head.position, &read_entries);
         // Read last: what was dropped meanwhile is not among the entries, and below the floor.
         ended.raise_floor(change_log::floor(read.conn()).await?);
         let (last_entry, _) = watch::channel(entries.last_in(head.log));
@@ -122,7 +122,7 @@ impl Pulse {
                 known.fell_back = false;
             }
             let confirmed = known.ended.known().position;
-            known.entries.append(confirmed, &entries);
+            known.entries.append(confirmed, head.position, &entries);
             for (tag, at) in &touches {
                 known.touched.touch(*tag, *at);
             }

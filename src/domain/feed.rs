@@ -91,11 +91,12 @@ pub struct Page {
 pub struct Entries(VecDeque<(Position, Tag)>);
 
 impl Entries {
-    /// Takes in the entries above `confirmed`. What is not above was taken in before.
-    pub fn append(&mut self, confirmed: Position, entries: &[(Tag, Position)]) {
+    /// Takes in the entries above `confirmed` and up to `up_to`: those below were taken in before,
+    /// and others may be missing among those above.
+    pub fn append(&mut self, confirmed: Position, up_to: Position, entries: &[(Tag, Position)]) {
         let mut new: Vec<_> = entries
             .iter()
-            .filter(|(_, at)| *at > confirmed)
+            .filter(|(_, at)| confirmed < *at && *at <= up_to)
             .map(|(tag, at)| (*at, *tag))
             .collect();
         new.sort_unstable();
@@ -167,7 +168,7 @@ mod tests {
     fn log(entries: &[(i64, i64)]) -> Entries {
         let mut log = Entries::default();
         let entries: Vec<_> = entries.iter().map(|(at, tag)| entry(*at, *tag)).collect();
-        log.append(Position::new(0), &entries);
+        log.append(Position::new(0), Position::new(1000), &entries);
         log
     }
 
@@ -224,7 +225,8 @@ mod tests {
     fn an_entry_is_taken_in_once_whoever_reads_it_first() {
         let mut log = log(&[(1, 5), (3, 6)]);
 
-        log.append(Position::new(3), &[entry(3, 6), entry(4, 9), entry(4, -1)]);
+        let again = [entry(3, 6), entry(4, 9), entry(4, -1), entry(5, 1)];
+        log.append(Position::new(3), Position::new(4), &again);
         assert_eq!(read(&log, None, 10), [(1, 5), (3, 6), (4, 9), (4, -1)]);
         assert_eq!(log.last_in(LOG), known(4));
 

@@ -13,8 +13,9 @@ use super::keys::RemoteKeys;
 use super::online::Online;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::environment::Environment;
+use crate::domain::gate::{GateRule, GateRuleError, GateTable};
 use crate::domain::permission::Permission;
-use crate::domain::route::{Mount, MountError, RoutePattern, RoutePatternError, TrailingSlash};
+use crate::domain::route::{Mount, MountError, TrailingSlash};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::token::verify::SESSION_TYP;
 use crate::token::{Audiences, Expected, Leeway};
@@ -36,7 +37,8 @@ pub struct VerifierBuilder {
     leeway_secs: u8,
     mount: Mount,
     trailing_slash: TrailingSlash,
-    permissions: Vec<(RoutePattern, Permission)>,
+    rules: Vec<GateRule>,
+    default_permission: Option<Permission>,
     takes_impersonated: bool,
     jwks_url: Option<String>,
     feed_url: Option<String>,
@@ -70,13 +72,13 @@ pub enum BuildError {
     /// A text that is no permission.
     #[error("`{0}` is no permission, such as `bots:read`")]
     Permission(String),
-    /// A text that is no route pattern.
-    #[error("`{text}` is no route pattern: {error}")]
+    /// A text that is no route of the table.
+    #[error("the route `{text}`: {error}")]
     Route {
         /// The text.
         text: String,
         /// What is wrong with it. It is part of the message above, so it is no `source`.
-        error: RoutePatternError,
+        error: GateRuleError,
     },
     /// The HTTP client cannot be made.
     #[error("the HTTP client cannot be made")]
@@ -96,7 +98,8 @@ impl VerifierBuilder {
             leeway_secs: 0,
             mount: Mount::default(),
             trailing_slash: TrailingSlash::Equal,
-            permissions: Vec::new(),
+            rules: Vec::new(),
+            default_permission: None,
             takes_impersonated: true,
             jwks_url: None,
             feed_url: None,
@@ -148,20 +151,42 @@ impl VerifierBuilder {
         self
     }
 
-    /// A route needs a permission. The first that matches counts; a route without one is refused to
-    /// sessions whose permissions are narrowed.
+    /// A route needs a permission, as in the table of the gate. The first that matches counts; a
+    /// route without one is refused to sessions whose permissions are narrowed. A segment may be
+    /// named, as in [`VerifierBuilder::names`].
     ///
     /// # Errors
     /// [`BuildError::Route`], [`BuildError::Permission`].
-    pub fn permission(mut self, route: &str, permission: &str) -> Result<Self, BuildError> {
-        let wrong_route = |error| BuildError::Route {
+    pub fn permission(self, route: &str, permission: &str) -> Result<Self, BuildError> {
+        let permission = parse_permission(permission)?;
+        self.rule(route, Some(permission))
+    }
+
+    /// What routes need that no rule gives a permission.
+    ///
+    /// # Errors
+    /// [`BuildError::Permission`].
+    pub fn default_permission(mut self, permission: &str) -> Result<Self, BuildError> {
+        self.default_permission = Some(parse_permission(permission)?);
+        Ok(self)
+    }
+
+    /// Segments of a route name what sessions can be bound to: `bot/{bot}/**`. A header that names
+    /// another value is refused.
+    ///
+    /// # Errors
+    /// [`BuildError::Route`].
+    pub fn names(self, route: &str) -> Result<Self, BuildError> {
+        self.rule(route, None)
+    }
+
+    fn rule(mut self, route: &str, permission: Option<Permission>) -> Result<Self, BuildError> {
+        let wrong = |error| BuildError::Route {
             text: route.to_owned(),
             error,
         };
-        let pattern = RoutePattern::parse(route).map_err(wrong_route)?;
-        let permission = Permission::parse(permission)
-            .ok_or_else(|| BuildError::Permission(permission.to_owned()))?;
-        self.permissions.push((pattern, permission));
+        let rule = GateRule::parse(route, permission).map_err(wrong)?;
+        self.rules.push(rule);
         Ok(self)
     }
 
@@ -270,7 +295,8 @@ impl VerifierBuilder {
             leeway_secs,
             mount,
             trailing_slash,
-            permissions,
+            rules,
+            default_permission,
             takes_impersonated,
             jwks_url,
             feed_url,
@@ -330,10 +356,14 @@ impl VerifierBuilder {
             environment,
             mount,
             trailing_slash,
-            permissions,
+            table: GateTable::new(rules, default_permission),
             takes_impersonated,
             resource,
             _tasks: JoinSet::new(),
         })
     }
+}
+
+fn parse_permission(text: &str) -> Result<Permission, BuildError> {
+    Permission::parse(text).ok_or_else(|| BuildError::Permission(text.to_owned()))
 }

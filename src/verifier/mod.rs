@@ -49,8 +49,9 @@ use crate::clock::Clock;
 use crate::domain::decision::{Asked, BindingCheck, RoutePermission, decide};
 use crate::domain::effective::Effective;
 use crate::domain::environment::Environment as Env;
+use crate::domain::gate::{Disagreement, GateTable};
 use crate::domain::rate::Turn;
-use crate::domain::route::{Mount, RequestPath, RoutePattern, TrailingSlash};
+use crate::domain::route::{Mount, RequestPath, TrailingSlash};
 use crate::domain::time::Timestamp;
 use crate::token::jws::parse_compact;
 use crate::token::session::{SessionParts, read_session};
@@ -60,6 +61,7 @@ use crate::token::{Expected, TokenError, verify_token};
 pub use crate::domain::binding::Dimension;
 pub use crate::domain::decision::Deny;
 pub use crate::domain::environment::Environment;
+pub use crate::domain::gate::GateRuleError;
 pub use crate::domain::id::{AccountId, KeyId, SessionId};
 pub use crate::domain::liveness::Dead;
 pub use crate::domain::permission::Permission;
@@ -96,7 +98,7 @@ pub struct Verifier {
     environment: Env,
     mount: Mount,
     trailing_slash: TrailingSlash,
-    permissions: Vec<(RoutePattern, Permission)>,
+    table: GateTable,
     takes_impersonated: bool,
     resource: Option<String>,
     // Held to end with the verifier.
@@ -243,20 +245,19 @@ impl Verifier {
             return Err(VerifyError::RunAs);
         }
         let path = RequestPath::parse(request.target, &self.mount, self.trailing_slash)?;
-        let permission = request.permission.or_else(|| {
-            let rule = self
-                .permissions
-                .iter()
-                .find(|(route, _)| route.matches(request.method, &path));
-            rule.map(|(_, permission)| permission)
-        });
+        let by_table = || self.table.permission_of(request.method, &path);
+        let permission = request.permission.or_else(by_table);
+        let mut named = request.named.clone();
+        self.table
+            .name_values(request.method, &path, &mut named)
+            .map_err(|Disagreement(dimension)| VerifyError::Refused(Deny::Binding(dimension)))?;
         let asked = Asked {
             method: request.method,
             path: Some(&path),
             method_override: request.method_override,
             address: None,
             origin: request.origin,
-            named: &request.named,
+            named: &named,
             permission: RoutePermission::Gate(permission),
             manage: None,
             bindings: BindingCheck::Here,

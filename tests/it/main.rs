@@ -5,6 +5,8 @@ mod callers;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod dependencies;
+#[cfg(test)]
 #[expect(
     clippy::string_slice,
     clippy::format_collect,

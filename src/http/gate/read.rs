@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Version};
 
 use super::{Gate, GateProblem};
 use crate::app::App;
@@ -59,7 +59,7 @@ pub(super) fn from_gateway(
         }
         Convention::Envoy => {
             // HTTP/2 always names scheme and authority.
-            if parts.version <= axum::http::Version::HTTP_11 && parts.uri.scheme().is_some() {
+            if parts.version <= Version::HTTP_11 && parts.uri.scheme().is_some() {
                 return Err(PathError::NotAPath.into());
             }
             (parts.method.as_str(), gate.tail.as_bytes())

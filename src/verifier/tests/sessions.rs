@@ -200,6 +200,38 @@ async fn permissions_bindings_and_domains_are_judged_as_at_the_gate() {
 }
 
 #[tokio::test]
+async fn a_segment_of_the_path_names_what_a_session_is_bound_to() {
+    let key = key();
+    let issuer = Issuer::start(&[&key]).await;
+    let builder = issuer.builder().dangerously_without_revocation();
+    let verifier = builder.names("bot/{bot}/**").unwrap().assemble().unwrap();
+    let bound = issuer.token(
+        &key,
+        &[
+            ("allowedRoutes", json!(["**"])),
+            ("bindings", json!({"bot": ["b1"]})),
+        ],
+    );
+    let code = async |request: Request<'_>| {
+        let outcome = verifier.verify(&bound, &request).await;
+        outcome.map_or_else(|error| error.code(), |_| "ok")
+    };
+
+    let own = Request::new("GET", "/v1/bot/b1/fetch");
+    assert_eq!(code(own.clone()).await, "ok");
+    let other = Request::new("GET", "/v1/bot/b2/fetch");
+    assert_eq!(code(other.clone()).await, "binding_denied");
+    // A header does not speak for a path that says something else.
+    let disguised = other.names(Dimension::Bot, "b1").unwrap();
+    assert_eq!(code(disguised).await, "binding_denied");
+    assert_eq!(code(own.names(Dimension::Bot, "b1").unwrap()).await, "ok");
+    assert_eq!(
+        code(Request::new("GET", "/v1/bot/b1")).await,
+        "binding_denied"
+    );
+}
+
+#[tokio::test]
 async fn who_acts_is_told_and_may_be_refused() {
     let key = key();
     let issuer = Issuer::start(&[&key]).await;

@@ -214,7 +214,7 @@ impl Log {
             .iter()
             .map(|(at, number)| (tag(*number), Position::new(*at)))
             .collect();
-        entries.append(Position::new(0), &list);
+        entries.append(Position::new(0), Position::new(self.position), &list);
         let known = Rev {
             log: self.id,
             position: Position::new(self.position),

@@ -99,10 +99,14 @@ fn metadata_path(resource: &reqwest::Url) -> String {
 }
 
 fn metadata(verifier: &Verifier, resource: &reqwest::Url) -> String {
-    let mut scopes: Vec<&str> = verifier
-        .permissions
+    let by_rules = verifier
+        .table
+        .rules()
         .iter()
-        .map(|(_, permission)| permission.as_str())
+        .filter_map(|rule| rule.permission());
+    let mut scopes: Vec<&str> = by_rules
+        .chain(verifier.table.default_permission())
+        .map(|permission| permission.as_str())
         .collect();
     scopes.sort_unstable();
     scopes.dedup();
