@@ -108,22 +108,19 @@ impl Follower {
             let sent_at = Instant::now();
             let outcome = self.ask_once(fresh, wait_secs).await;
             let took_ms = i64::try_from(sent_at.elapsed().as_millis()).unwrap_or(i64::MAX);
-            let pause_ms = match outcome {
-                Ok(taken) => {
-                    failures = 0;
-                    // The last question asked for entries alone; now for their being all.
-                    let caught_up = fresh && !taken.more;
-                    fresh = !taken.more;
-                    wait_secs = if caught_up { self.wait_secs() } else { 0 };
-                    self.pause_after(taken, caught_up, took_ms)
-                }
-                Err(_) => {
-                    failures += 1;
-                    // Whatever a cache may have answered, the issuer itself is asked next.
-                    fresh = true;
-                    wait_secs = 0;
-                    self.pause_after_failures(failures)
-                }
+            let pause_ms = if let Ok(taken) = outcome {
+                failures = 0;
+                // The last question asked for entries alone; now for their being all.
+                let caught_up = fresh && !taken.more;
+                fresh = !taken.more;
+                wait_secs = if caught_up { self.wait_secs() } else { 0 };
+                self.pause_after(taken, caught_up, took_ms)
+            } else {
+                failures += 1;
+                // Whatever a cache may have answered, the issuer itself is asked next.
+                fresh = true;
+                wait_secs = 0;
+                self.pause_after_failures(failures)
             };
             let now_ms = self.clock.monotonic_ms();
             if now_ms - compacted_at_ms > COMPACT_MS {
@@ -178,9 +175,10 @@ impl Follower {
     }
 
     async fn try_ask(&self, fresh: bool, wait_secs: i64) -> Result<Taken, FeedError> {
-        let nonce = match fresh {
-            true => Some(URL_SAFE_NO_PAD.encode(self.entropy.bytes::<16>()?)),
-            false => None,
+        let nonce = if fresh {
+            Some(URL_SAFE_NO_PAD.encode(self.entropy.bytes::<16>()?))
+        } else {
+            None
         };
         let question = Question {
             since: self.read(Knowledge::cursor),

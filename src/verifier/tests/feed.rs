@@ -168,10 +168,10 @@ async fn each_bad_document_is_refused_with_its_code_and_changes_nothing() {
     });
     assert_eq!(world.ask().await, Err("feed_signature"));
     let token_as_document = json!({ "document": token }).to_string();
-    let long = json!({ "document": "a".repeat(DOCUMENT_LEN_MAX + 1) }).to_string();
+    let over_long = json!({ "document": "a".repeat(DOCUMENT_LEN_MAX + 1) }).to_string();
     for (body, code) in [
         (token_as_document.as_str(), "feed_type"),
-        (long.as_str(), "feed_too_long"),
+        (over_long.as_str(), "feed_too_long"),
         (&" ".repeat(DOCUMENT_LEN_MAX + 2000), "feed_too_long"),
         ("{}", "feed_malformed"),
         ("[]", "feed_malformed"),
