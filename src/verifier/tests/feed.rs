@@ -9,6 +9,8 @@ use crate::token::revocations::{DOCUMENT_LEN_MAX, Revocations};
 use crate::token::{Algorithm, PrivateKey};
 use crate::verifier::{Request, Verifier};
 
+type Spoil = fn(&mut Revocations);
+
 struct World {
     key: Arc<PrivateKey>,
     issuer: Issuer,
@@ -136,14 +138,13 @@ async fn each_bad_document_is_refused_with_its_code_and_changes_nothing() {
     let log = Arc::clone(&world.log);
     log.lock().unwrap().end(1, 20);
 
-    type Spoil = fn(&mut Revocations);
     let spoilt: [(&str, Spoil); 6] = [
         ("feed_issuer", |d| d.issuer += "/test"),
         ("feed_nonce", |d| d.nonce = None),
         ("feed_nonce", |d| d.nonce = Some("A".repeat(22))),
         ("feed_gap", |d| d.page.since = None),
         ("feed_entries", |d| {
-            d.page.entries.push((rev(21).position, tag(1)))
+            d.page.entries.push((rev(21).position, tag(1)));
         }),
         ("feed_payload", |d| d.page.floor = rev(-1).position),
     ];
@@ -185,7 +186,7 @@ async fn each_bad_document_is_refused_with_its_code_and_changes_nothing() {
             world.ask().await,
             Err(code),
             "{}",
-            &body[..body.len().min(40)]
+            body.chars().take(40).collect::<String>()
         );
     }
     for status in ["302 Found", "204 No Content", "500 Internal Server Error"] {
