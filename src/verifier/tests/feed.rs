@@ -330,6 +330,7 @@ async fn it_reads_all_pages_and_then_waits_in_the_background() {
     let builder = Verifier::builder(&world.issuer.url).audience(super::support::AUDIENCE);
     let verifier = builder.build().unwrap();
     verifier.ready().await;
+    verifier.next_document().await;
 
     let status = verifier.status();
     assert!(status.is_ready());
@@ -341,4 +342,6 @@ async fn it_reads_all_pages_and_then_waits_in_the_background() {
         .take_while(|query| !query.contains_key("nonce"));
     assert_eq!(pages.count(), 8);
     assert!(queries[8].contains_key("nonce") && !queries[8].contains_key("wait"));
+    assert_eq!(queries[9].get("wait").map(String::as_str), Some("3"));
+    assert_ne!(queries[9].get("nonce"), queries[8].get("nonce"));
 }
