@@ -140,13 +140,27 @@ pub fn verify_token(
     expected: &Expected,
     now: Timestamp,
 ) -> Result<Claims, TokenError> {
+    verify_token_and_key(token, keys, expected, now).map(|(claims, _)| claims)
+}
+
+/// The same, with the name of the key that signed.
+///
+/// # Errors
+/// The first check that failed.
+pub fn verify_token_and_key(
+    token: &str,
+    keys: &dyn KeySource,
+    expected: &Expected,
+    now: Timestamp,
+) -> Result<(Claims, String), TokenError> {
     let parsed = jws::parse_compact(token)?;
     check_type(&parsed, expected)?;
     let key = find_key(&parsed, keys)?;
+    let kid = parsed.kid().to_owned();
     let payload = parsed.verify(key)?;
     let claims = Claims::parse(&payload)?;
     recheck_claims(&claims, expected, now)?;
-    Ok(claims)
+    Ok((claims, kid))
 }
 
 /// Whether claims whose signature was checked before are still ours and of now.

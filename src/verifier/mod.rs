@@ -53,10 +53,9 @@ use crate::domain::gate::{Disagreement, GateTable};
 use crate::domain::rate::Turn;
 use crate::domain::route::{Mount, RequestPath, TrailingSlash};
 use crate::domain::time::Timestamp;
-use crate::token::jws::parse_compact;
 use crate::token::session::{SessionParts, read_session};
-use crate::token::verify::recheck_claims;
-use crate::token::{Expected, TokenError, verify_token};
+use crate::token::verify::{recheck_claims, verify_token_and_key};
+use crate::token::{Expected, TokenError};
 
 pub use crate::domain::binding::Dimension;
 pub use crate::domain::decision::Deny;
@@ -211,8 +210,7 @@ impl Verifier {
     }
 
     fn read(&self, token: &str, keys: &Keys, now: Timestamp) -> Result<Genuine, TokenError> {
-        let claims = verify_token(token, &*keys.set, &self.expected, now)?;
-        let kid = parse_compact(token)?.kid().to_owned();
+        let (claims, kid) = verify_token_and_key(token, &*keys.set, &self.expected, now)?;
         let SessionParts { scope, tags, rev } = read_session(&claims)?;
         let expires_at = Timestamp::from_secs(claims.exp);
         Ok(Genuine {
