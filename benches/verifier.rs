@@ -9,6 +9,7 @@
 )]
 
 #[path = "support/followed.rs"]
+#[expect(dead_code, reason = "each benchmark uses a part of it")]
 mod followed;
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "each benchmark uses a part of it")]
