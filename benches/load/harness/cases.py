@@ -36,6 +36,9 @@ ASKED = (("X-Original-Method", "POST"), ("X-Original-URI", "/v1/conversation/c1/
 GATE = "/v1/authorize/nginx"
 # Keys that take turns when a case is about any of many.
 TURNS = 200_000
+# Keys are touched in pieces, and no new piece is begun behind this time.
+TOUCH_AT_ONCE = 50_000
+TOUCH_SECS = 600
 
 
 @dataclass
@@ -405,12 +408,15 @@ class Bench:
             took.append(server.ready_secs)
         goal = Goal("s", at_most=2)
         self.results.append((f"start to ready, {count}", sorted(took)[1], "s", goal, "files in the page cache"))
-        requests = (Request("GET", "/v1/token/self/fetch", key) for key in server.clear)
-        file = self.write("touch", *requests)
-        value = self.generator.once(server, file)
-        file.unlink()
+        touched = failed = 0
+        until = time.monotonic() + TOUCH_SECS
+        while touched < len(server.clear) and time.monotonic() < until:
+            some = server.clear[touched : touched + TOUCH_AT_ONCE]
+            file = self.write("touch", *(Request("GET", "/v1/token/self/fetch", key) for key in some))
+            failed += self.generator.once(server, file)["failed"]
+            touched += len(some)
         resident, own = server.resident_mib()
-        note = f"{own:.0f} MiB without mapped files; {value['failed']} of {value['requests']:,} requests failed"
+        note = f"{own:.0f} MiB without mapped files; {touched:,} keys made a request, {failed} failed"
         goal = Goal("MiB", at_most=200)
         self.results.append((f"resident memory, {count}, all touched", resident, "MiB", goal, note))
 

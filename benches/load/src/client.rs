@@ -157,7 +157,7 @@ fn one_paced(
     let mut samples = Vec::new();
     let mut number = place;
     loop {
-        let due = between.mul_f64(number as f64);
+        let due = between * u32::try_from(number)?;
         if due >= lasts {
             return Ok(samples);
         }

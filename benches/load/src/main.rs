@@ -17,6 +17,11 @@
 //! A server prints `ready PORT`, a client one line of `name=value`. A file of requests holds any
 //! number of them, each as its length in bytes, a line feed, and the request as it goes over the wire.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "nothing here is tested with another clock or other dice"
+)]
+
 use std::collections::HashMap;
 use std::str::FromStr;
 
