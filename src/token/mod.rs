@@ -14,6 +14,7 @@ pub mod jwks;
 pub mod jws;
 pub mod key;
 pub mod keyring;
+mod low_s;
 pub mod master;
 pub mod revocations;
 pub mod rotation;
@@ -40,4 +41,4 @@ pub use revocations::{DocumentError, Revocations, read_revocations};
 pub use rotation::{
     RotationError, RotationPolicy, Step, plan_revocation, plan_rotation, plan_upkeep,
 };
-pub use verify::{Audiences, Expected, KeySource, Leeway, explain, verify_token};
+pub use verify::{Audiences, Expected, KeySource, Leeway, explain, verify_session, verify_token};
