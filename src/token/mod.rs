@@ -41,4 +41,5 @@ pub use revocations::{DocumentError, Revocations, read_revocations};
 pub use rotation::{
     RotationError, RotationPolicy, Step, plan_revocation, plan_rotation, plan_upkeep,
 };
+pub use session::{SessionParts, read_session};
 pub use verify::{Audiences, Expected, KeySource, Leeway, explain, verify_session, verify_token};

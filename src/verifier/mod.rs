@@ -54,9 +54,8 @@ use crate::domain::rate::Turn;
 use crate::domain::route::{Mount, RequestPath, TrailingSlash};
 use crate::domain::time::Timestamp;
 use crate::token::jws::parse_compact;
-use crate::token::session::{SessionParts, read_session};
-use crate::token::verify::recheck_claims;
-use crate::token::{Expected, TokenError, verify_token};
+use crate::token::verify::{recheck_claims, verify_session};
+use crate::token::{Expected, SessionParts, TokenError};
 
 pub use crate::domain::binding::Dimension;
 pub use crate::domain::decision::Deny;
@@ -211,9 +210,9 @@ impl Verifier {
     }
 
     fn read(&self, token: &str, keys: &Keys, now: Timestamp) -> Result<Genuine, TokenError> {
-        let claims = verify_token(token, &*keys.set, &self.expected, now)?;
+        let (claims, parts) = verify_session(token, &*keys.set, &self.expected, now)?;
         let kid = parse_compact(token)?.kid().to_owned();
-        let SessionParts { scope, tags, rev } = read_session(&claims)?;
+        let SessionParts { scope, tags, rev } = parts;
         let expires_at = Timestamp::from_secs(claims.exp);
         Ok(Genuine {
             effective: Effective::of_session(self.environment, &scope, expires_at),
