@@ -23,6 +23,9 @@ pub mod upstream;
 pub mod verify;
 
 #[cfg(test)]
+#[path = "tests/corpus.rs"]
+mod corpus;
+#[cfg(test)]
 #[path = "tests/support.rs"]
 mod support;
 #[cfg(test)]
