@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes good.json, bad.json, jwks.json and keys.json beside itself: always the same bytes.
+"""Writes good.json, bad.json, feed.json, jwks.json and keys.json beside itself: always the same bytes.
 
     python3 tests/vectors/tokens/make.py            # writes the files
     python3 tests/vectors/tokens/make.py --check    # says whether they are as this would write them
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import attacks
+import feeds
 from tools import AUDIENCE, ISSUER, KEYS, NOW, PRIVATE, sign, claims
 
 HERE = Path(__file__).parent
@@ -86,6 +87,7 @@ def main():
     files = {
         "good.json": document("tokens", good()),
         "bad.json": document("tokens", bad()),
+        "feed.json": document("scenarios", feeds.scenarios()),
         "jwks.json": json.dumps({"keys": [KEYS[name].jwk() for name in ("es", "ed", "rs")]}, indent=1) + "\n",
         "keys.json": json.dumps(PRIVATE, indent=1) + "\n",
     }
@@ -97,7 +99,8 @@ def main():
         else:
             path.write_text(text)
     count = len(json.loads(files["bad.json"])["tokens"])
-    print(f"{len(json.loads(files['good.json'])['tokens'])} good, {count} bad")
+    scenarios = len(json.loads(files["feed.json"])["scenarios"])
+    print(f"{len(json.loads(files['good.json'])['tokens'])} good, {count} bad, {scenarios} of the feed")
 
 
 if __name__ == "__main__":
