@@ -12,8 +12,14 @@ use serde_json::{Value, json};
 
 use crate::support::town::{Answer, Key, Town};
 
-/// All tokens come from here, and each failure would slow down the next.
-const NO_LIMIT: &str = "[limits]\nfailed_authentications = { requests = 100000, per_seconds = 1 }";
+/// All tokens come from one place, and each failure would slow down the next. That place may ask the
+/// gate.
+const SETTINGS: &str = "\
+[limits]
+failed_authentications = { requests = 100000, per_seconds = 1 }
+[gate]
+peers = [\"192.0.2.0/24\"]
+";
 
 fn read(name: &str) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/tokens");
@@ -37,7 +43,7 @@ fn token(vector: &Value) -> String {
 
 /// A town that signed the tokens of the corpus, and a key that may ask about all tokens.
 async fn town_of_the_corpus() -> (Town, Key) {
-    let town = Town::with_settings(NO_LIMIT).await;
+    let town = Town::with_settings(SETTINGS).await;
     let corpus = read("good.json");
     assert_eq!(corpus["issuer"], Town::issuer());
     assert_eq!(corpus["now"], town.now_ms() / 1000);
@@ -165,4 +171,38 @@ async fn nobody_gets_in_with_a_bad_token() {
         );
     }
     assert!(presented > 900, "{presented}");
+}
+
+/// What the gate says about `GET /v1/bot/b1` with this token.
+async fn gate(town: &Town, token: &str) -> Answer {
+    let asked = json!({"credential": token, "method": "GET", "path": "/v1/bot/b1"});
+    town.nobody().post("/v1/authorize", asked).await
+}
+
+#[tokio::test]
+async fn the_gate_allows_nothing_with_a_bad_token() {
+    let (town, _) = town_of_the_corpus().await;
+    for vector in read("good.json")["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .take(3)
+    {
+        let answer = gate(&town, &token(vector)).await;
+        assert_eq!(answer.ok()["allowed"], true, "{}: {answer}", vector["name"]);
+    }
+    for vector in read("bad.json")["tokens"].as_array().unwrap() {
+        let token = token(vector);
+        let answer = gate(&town, &token).await;
+        match answer.status.as_u16() {
+            200 => assert_eq!(
+                answer.ok()["allowed"],
+                false,
+                "{}: {answer}",
+                vector["name"]
+            ),
+            400 | 413 => {}
+            _ => panic!("{}: {answer}", vector["name"]),
+        }
+    }
 }
