@@ -186,7 +186,7 @@ def bad():
         ("an error", '{"message":"x","code":"SERVICE_UNAVAILABLE"}'),
     ]:
         yield lone(f"the answer is {name}", "feed_malformed", text=text)
-    yield lone("too large", "feed_too_long", text=[{"repeat": " ", "times": 1_048_576}, answer(right)])
+    yield lone("too large", "feed_too_long", text=[{"repeat": " ", "times": 1_100_000}, answer(right)])
     yield lone("a document that is too large", "feed_too_long", text=['{"document":"', {"repeat": "A", "times": 1_048_577}, '"}'])
 
     # Gaps and order.
