@@ -194,8 +194,8 @@ fn snapshot() {
             &format!(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {entries})
                  INSERT INTO change_log (position, tag, created_at)
-                 SELECT h.position + i * 1000, random(), h.position / 1000 FROM n, change_head h;
-                 UPDATE change_head SET position = position + {entries} * 1000"
+                 SELECT h.position + i * 10, random(), h.position / 1000 FROM n, change_head h;
+                 UPDATE change_head SET position = position + {entries} * 10"
             ),
         );
         service.runtime.block_on(service.app.poll()).unwrap();

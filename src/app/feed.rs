@@ -194,19 +194,18 @@ impl App {
             });
         }
         let etag = etag(&payload, key);
-        if known_etags.iter().any(|known| *known == etag) {
+        if known_etags.contains(&etag) {
             return Ok(FeedAnswer {
                 body: None,
                 etag: Some(etag),
             });
         }
-        let bytes = match self.feed.find_kept(&etag) {
-            Some(bytes) => bytes,
-            None => {
-                let bytes = sign(&payload, key)?;
-                self.feed.keep(&etag, &bytes);
-                bytes
-            }
+        let bytes = if let Some(bytes) = self.feed.find_kept(&etag) {
+            bytes
+        } else {
+            let bytes = sign(&payload, key)?;
+            self.feed.keep(&etag, &bytes);
+            bytes
         };
         Ok(FeedAnswer {
             body: Some(body(bytes)),

@@ -30,13 +30,12 @@ pub(super) async fn test(call: Call) -> Result<Response, Problem> {
 async fn answer(call: Call, environment: Environment) -> Result<Response, Problem> {
     let request = read(&call, environment)?;
     let answer = call.app.revocations(request).await?;
-    let mut response = match answer.body {
-        Some(body) => with_type("application/json", Bytes::from_owner(body)),
-        None => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            response
-        }
+    let mut response = if let Some(body) = answer.body {
+        with_type("application/json", Bytes::from_owner(body))
+    } else {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
     };
     if let Some(etag) = answer.etag.and_then(|etag| etag.parse().ok()) {
         response.headers_mut().insert(ETAG, etag);

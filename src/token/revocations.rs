@@ -156,9 +156,9 @@ fn read(members: &mut Map<String, Value>) -> Option<Document> {
     let mut take = |name: &str| members.remove(name);
     let issuer = text(take("issuer")?)?;
     let log = LogId::decode(&text(take("log")?)?).ok()?;
-    let since = match take("since")? {
-        Value::Null => None,
-        since => Some(Cursor::decode(&text(since)?).ok()?),
+    let since = match nullable_text(take("since")?)? {
+        None => None,
+        Some(since) => Some(Cursor::decode(&since).ok()?),
     };
     let entries = text(take("entries")?)?;
     let next = Cursor::decode(&text(take("next")?)?).ok()?;
@@ -171,10 +171,7 @@ fn read(members: &mut Map<String, Value>) -> Option<Document> {
             return None;
         }
     };
-    let nonce = match take("nonce")? {
-        Value::Null => None,
-        nonce => Some(text(nonce)?),
-    };
+    let nonce = nullable_text(take("nonce")?)?;
     let page = Page {
         since,
         entries: Vec::new(),
@@ -202,6 +199,15 @@ fn text(value: Value) -> Option<String> {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
             None
         }
+    }
+}
+
+/// `Some(None)` for `null`.
+fn nullable_text(value: Value) -> Option<Option<String>> {
+    if value.is_null() {
+        Some(None)
+    } else {
+        text(value).map(Some)
     }
 }
 

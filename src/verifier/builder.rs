@@ -274,12 +274,12 @@ impl VerifierBuilder {
         let mut verifier = self.assemble()?;
         let keys = Arc::clone(&verifier.keys);
         verifier
-            ._tasks
+            .tasks
             .spawn_on(async move { keys.keep_fresh().await }, &runtime);
         if let Some(feed) = &verifier.feed {
             let feed = Arc::clone(feed);
             verifier
-                ._tasks
+                .tasks
                 .spawn_on(async move { feed.follow().await }, &runtime);
         }
         Ok(verifier)
@@ -359,7 +359,7 @@ impl VerifierBuilder {
             table: GateTable::new(rules, default_permission),
             takes_impersonated,
             resource,
-            _tasks: JoinSet::new(),
+            tasks: JoinSet::new(),
         })
     }
 }

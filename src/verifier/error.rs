@@ -103,9 +103,10 @@ impl VerifyError {
 
     /// What is wrong with that claim.
     pub fn reason(&self) -> Option<ClaimReason> {
-        match self {
-            Self::Token(error) => error.reason(),
-            other => other.claim().map(|_| ClaimReason::CheckFailed),
+        if let Self::Token(error) = self {
+            error.reason()
+        } else {
+            self.claim().map(|_| ClaimReason::CheckFailed)
         }
     }
 

@@ -24,6 +24,8 @@ use crate::token::{DocumentError, Revocations, read_revocations};
 const WAIT_SECS_MAX: i64 = 20;
 /// How long lies between two questions at least, so that many changes in a row are one answer.
 const PAUSE_MS: i64 = 50;
+/// An answer without news that took so long was waited for.
+const WAITED_MS: i64 = 500;
 /// The first pause after a failure; it doubles up to a fifth of the bound.
 const RETRY_MS: i64 = 100;
 /// How often entries that decide nothing any more are dropped.
@@ -108,22 +110,24 @@ impl Follower {
             let sent_at = Instant::now();
             let outcome = self.ask_once(fresh, wait_secs).await;
             let took_ms = i64::try_from(sent_at.elapsed().as_millis()).unwrap_or(i64::MAX);
-            let pause_ms = match outcome {
-                Ok(taken) => {
-                    failures = 0;
-                    // The last question asked for entries alone; now for their being all.
-                    let caught_up = fresh && !taken.more;
-                    fresh = !taken.more;
-                    wait_secs = if caught_up { self.wait_secs() } else { 0 };
-                    self.pause_after(taken, caught_up, took_ms)
+            let pause_ms = if let Ok(taken) = outcome {
+                failures = 0;
+                let asked_to_wait = wait_secs > 0;
+                let caught_up = fresh && !taken.more;
+                // Without a nonce for more entries; with one for their being all.
+                fresh = !taken.more;
+                wait_secs = if caught_up { self.wait_secs() } else { 0 };
+                if caught_up && (asked_to_wait || wait_secs == 0) {
+                    self.pause_after(taken, took_ms)
+                } else {
+                    0
                 }
-                Err(_) => {
-                    failures += 1;
-                    // Whatever a cache may have answered, the issuer itself is asked next.
-                    fresh = true;
-                    wait_secs = 0;
-                    self.pause_after_failures(failures)
-                }
+            } else {
+                failures += 1;
+                // Whatever a cache may have answered, the issuer itself is asked next.
+                fresh = true;
+                wait_secs = 0;
+                self.pause_after_failures(failures)
             };
             let now_ms = self.clock.monotonic_ms();
             if now_ms - compacted_at_ms > COMPACT_MS {
@@ -139,15 +143,16 @@ impl Follower {
         (self.bound_ms / 3000).clamp(0, WAIT_SECS_MAX)
     }
 
-    fn pause_after(&self, taken: Taken, caught_up: bool, took_ms: i64) -> i64 {
-        if taken.more || !caught_up {
-            return 0;
-        }
+    /// How long to wait before the next question, all being known.
+    fn pause_after(&self, taken: Taken, took_ms: i64) -> i64 {
         let pause_ms = if taken.news {
             PAUSE_MS
+        } else if took_ms >= WAITED_MS {
+            // The issuer waited. Whatever happens from now on waits for the next question.
+            0
         } else {
-            // The issuer did not wait: it has enough who do, or the bound is too short for that.
-            (self.wait_secs() * 1000).max(self.bound_ms / 3)
+            // It did not: it has enough who wait, or the bound is too short for that.
+            self.bound_ms / 3
         };
         pause_ms - took_ms
     }
@@ -178,9 +183,10 @@ impl Follower {
     }
 
     async fn try_ask(&self, fresh: bool, wait_secs: i64) -> Result<Taken, FeedError> {
-        let nonce = match fresh {
-            true => Some(URL_SAFE_NO_PAD.encode(self.entropy.bytes::<16>()?)),
-            false => None,
+        let nonce = if fresh {
+            Some(URL_SAFE_NO_PAD.encode(self.entropy.bytes::<16>()?))
+        } else {
+            None
         };
         let question = Question {
             since: self.read(Knowledge::cursor),

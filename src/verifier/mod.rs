@@ -101,7 +101,7 @@ pub struct Verifier {
     takes_impersonated: bool,
     resource: Option<String>,
     // Held to end with the verifier.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Verifier {

@@ -63,4 +63,35 @@ await check('rotation: tokens that were out before each change stay good', async
   for (const { token } of cases) await verify(token)
   assert.equal(cases.length, 3)
 })
+await check('rotation: five keys one after the other under load, and no verification fails', async () => {
+  const before = [...cases]
+  let verified = 0
+  let over = false
+  const load = Array.from({ length: 8 }, async () => {
+    while (!over) {
+      const { status, body } = await post('session/create', { allowedRoutes: ['bot/**'] }, key)
+      assert.equal(status, 200, JSON.stringify(body))
+      await verify(body.token)
+      for (const { token } of before) await verify(token)
+      verified++
+    }
+  })
+  const kids = new Set()
+  const rotations = async () => {
+    try {
+      for (let attempt = 0; kids.size < 5 && attempt < 400; attempt++) {
+        // As soon as the next key has been published for long enough.
+        const { status, body } = await post('signing-key/rotate', { environment: 'live' }, operator)
+        assert.ok(status === 200 || status === 409, JSON.stringify(body))
+        if (status === 200) kids.add(body.kid)
+        await sleep(250)
+      }
+    } finally {
+      over = true
+    }
+  }
+  await Promise.all([rotations(), ...load])
+  assert.equal(kids.size, 5)
+  assert.ok(verified > 50, `${verified} verifications`)
+})
 writeFileSync(casesFile, JSON.stringify({ label: 'all', jwks, cases }))

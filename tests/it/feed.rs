@@ -4,3 +4,4 @@
 
 mod document;
 mod follow;
+mod rotation;

@@ -46,6 +46,8 @@ fn read(document: &str) -> Result<Revocations, DocumentError> {
     read_revocations(document, &OurKeys, &|kid| kid == "k9")
 }
 
+type Change = fn(&mut Value);
+
 /// The outcome for a document whose payload was changed and signed again.
 fn changed(change: impl FnOnce(&mut Value)) -> Result<Revocations, DocumentError> {
     let mut payload = payload();
@@ -191,7 +193,6 @@ fn entries_that_do_not_fit_are_refused() {
         log: LogId::from_i64(8),
         ..Cursor::at(rev(20))
     };
-    type Change = fn(&mut Value);
     let changes: [(&str, Change); 9] = [
         ("not behind since", |p| p["entries"] = records(&[(10, 1)])),
         ("above confirmed", |p| p["entries"] = records(&[(21, 1)])),

@@ -9,6 +9,8 @@ use crate::token::revocations::{DOCUMENT_LEN_MAX, Revocations};
 use crate::token::{Algorithm, PrivateKey};
 use crate::verifier::{Request, Verifier};
 
+type Spoil = fn(&mut Revocations);
+
 struct World {
     key: Arc<PrivateKey>,
     issuer: Issuer,
@@ -136,14 +138,13 @@ async fn each_bad_document_is_refused_with_its_code_and_changes_nothing() {
     let log = Arc::clone(&world.log);
     log.lock().unwrap().end(1, 20);
 
-    type Spoil = fn(&mut Revocations);
     let spoilt: [(&str, Spoil); 6] = [
         ("feed_issuer", |d| d.issuer += "/test"),
         ("feed_nonce", |d| d.nonce = None),
         ("feed_nonce", |d| d.nonce = Some("A".repeat(22))),
         ("feed_gap", |d| d.page.since = None),
         ("feed_entries", |d| {
-            d.page.entries.push((rev(21).position, tag(1)))
+            d.page.entries.push((rev(21).position, tag(1)));
         }),
         ("feed_payload", |d| d.page.floor = rev(-1).position),
     ];
@@ -168,10 +169,10 @@ async fn each_bad_document_is_refused_with_its_code_and_changes_nothing() {
     });
     assert_eq!(world.ask().await, Err("feed_signature"));
     let token_as_document = json!({ "document": token }).to_string();
-    let long = json!({ "document": "a".repeat(DOCUMENT_LEN_MAX + 1) }).to_string();
+    let over_long = json!({ "document": "a".repeat(DOCUMENT_LEN_MAX + 1) }).to_string();
     for (body, code) in [
         (token_as_document.as_str(), "feed_type"),
-        (long.as_str(), "feed_too_long"),
+        (over_long.as_str(), "feed_too_long"),
         (&" ".repeat(DOCUMENT_LEN_MAX + 2000), "feed_too_long"),
         ("{}", "feed_malformed"),
         ("[]", "feed_malformed"),
@@ -185,7 +186,7 @@ async fn each_bad_document_is_refused_with_its_code_and_changes_nothing() {
             world.ask().await,
             Err(code),
             "{}",
-            &body[..body.len().min(40)]
+            body.chars().take(40).collect::<String>()
         );
     }
     for status in ["302 Found", "204 No Content", "500 Internal Server Error"] {
@@ -329,6 +330,7 @@ async fn it_reads_all_pages_and_then_waits_in_the_background() {
     let builder = Verifier::builder(&world.issuer.url).audience(super::support::AUDIENCE);
     let verifier = builder.build().unwrap();
     verifier.ready().await;
+    verifier.next_document().await;
 
     let status = verifier.status();
     assert!(status.is_ready());
@@ -340,4 +342,6 @@ async fn it_reads_all_pages_and_then_waits_in_the_background() {
         .take_while(|query| !query.contains_key("nonce"));
     assert_eq!(pages.count(), 8);
     assert!(queries[8].contains_key("nonce") && !queries[8].contains_key("wait"));
+    assert_eq!(queries[9].get("wait").map(String::as_str), Some("3"));
+    assert_ne!(queries[9].get("nonce"), queries[8].get("nonce"));
 }

@@ -16,9 +16,9 @@ async fn a_session_makes_the_requests_that_its_routes_allow() {
         };
 
         for target in ["/v1/bot/b1", "/v1/bot/b1/?q=1", "/v1/conversation/c1"] {
-            let verified = ask("GET", target).await.unwrap();
-            assert_eq!(verified.claims().aud, AUDIENCE, "{target}");
-            assert!(!verified.is_impersonated());
+            let proof = ask("GET", target).await.unwrap();
+            assert_eq!(proof.claims().aud, AUDIENCE, "{target}");
+            assert!(!proof.is_impersonated());
         }
         assert_eq!(
             ask("GET", "/v1/bot/b1").await.unwrap().pattern(),
@@ -161,10 +161,10 @@ async fn permissions_bindings_and_domains_are_judged_as_at_the_gate() {
     assert_eq!(code(&reads, other.clone()).await, "permission_missing");
     let read = Permission::parse("bots:read").unwrap();
     assert_eq!(code(&reads, other.clone().needs(&read)).await, "ok");
-    let verified = verifier.verify(&reads, &bot("GET")).await.unwrap();
-    assert!(verified.allows(&read));
+    let proof = verifier.verify(&reads, &bot("GET")).await.unwrap();
+    assert!(proof.allows(&read));
     let write = Permission::parse("bots:write").unwrap();
-    let refused = verified.require(&write).unwrap_err();
+    let refused = proof.require(&write).unwrap_err();
     assert_eq!(refused.required_permission(), Some(&write));
 
     let wide = issuer.token(&key, std::slice::from_ref(&routes));
@@ -239,10 +239,10 @@ async fn who_acts_is_told_and_may_be_refused() {
     let token = issuer.token(&key, &[("act", json!({ "sub": parent }))]);
     let request = Request::new("GET", "/v1/bot/b1");
 
-    let verified = issuer.verifier().verify(&token, &request).await.unwrap();
-    assert!(verified.is_impersonated());
-    assert_eq!(verified.actor().as_str(), parent);
-    assert_ne!(verified.account().as_str(), parent);
+    let proof = issuer.verifier().verify(&token, &request).await.unwrap();
+    assert!(proof.is_impersonated());
+    assert_eq!(proof.actor().as_str(), parent);
+    assert_ne!(proof.account().as_str(), parent);
 
     let builder = issuer.builder().dangerously_without_revocation();
     let strict = builder.refuse_impersonated().assemble().unwrap();

@@ -106,7 +106,7 @@ fn metadata(verifier: &Verifier, resource: &reqwest::Url) -> String {
         .filter_map(|rule| rule.permission());
     let mut scopes: Vec<&str> = by_rules
         .chain(verifier.table.default_permission())
-        .map(|permission| permission.as_str())
+        .map(super::Permission::as_str)
         .collect();
     scopes.sort_unstable();
     scopes.dedup();

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::{Deny, NotAlive, VerifyError};
 use crate::domain::binding::Dimension;
+use crate::domain::permission::Permission;
 
 /// In the extensions of an answer that refuses: the stable code of the reason, for logs and metrics.
 /// The client is told less.
@@ -161,7 +162,7 @@ pub(super) fn refuse<R: From<String>>(error: &VerifyError, challenge: &Challenge
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let scope = error.required_permission().map(|scope| scope.as_str());
+    let scope = error.required_permission().map(Permission::as_str);
     let challenged = match (error, error.status()) {
         (VerifyError::Missing, _) => challenge.header(None, None),
         (_, 401) => challenge.header(Some("invalid_token"), None),

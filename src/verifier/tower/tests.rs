@@ -138,7 +138,7 @@ async fn refusals_have_the_codes_of_hallpass_and_a_challenge() {
     let world = World::new(permission).await;
     let routes = ("allowedRoutes", json!(["GET bot/**"]));
     let own = |changes: &[(&'static str, Value)]| {
-        let all = [&[routes.clone()], changes].concat();
+        let all = [std::slice::from_ref(&routes), changes].concat();
         format!("Bearer {}", world.token(&all))
     };
     let plain = own(&[]);

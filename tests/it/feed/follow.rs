@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hallpass::app::maintenance;
 use hallpass::http::server::{self, ServerLimits, plain_problem};
-use hallpass::verifier::{Request, Verifier};
+use hallpass::verifier::{Request, Verifier, VerifierBuilder};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -15,8 +15,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::support::town::{Key, Session, Town};
 
 /// A town that serves on a port.
-struct Served {
-    town: Town,
+pub(super) struct Served {
+    pub(super) town: Town,
     address: SocketAddr,
     _maintenance: JoinSet<()>,
     stop: oneshot::Sender<()>,
@@ -28,7 +28,7 @@ impl Served {
         Self::at(Town::new().await, "127.0.0.1:0".parse().unwrap()).await
     }
 
-    async fn at(town: Town, address: SocketAddr) -> Self {
+    pub(super) async fn at(town: Town, address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = town.app();
@@ -59,16 +59,22 @@ impl Served {
 
     /// A verifier of live tokens. The issuer's name is that of the town, not where it listens.
     fn verifier(&self) -> Verifier {
-        Verifier::builder(Town::issuer())
+        self.verifier_with(|builder| builder)
+    }
+
+    pub(super) fn verifier_with(
+        &self,
+        change: impl FnOnce(VerifierBuilder) -> VerifierBuilder,
+    ) -> Verifier {
+        let builder = Verifier::builder(Town::issuer())
             .audience(format!("{}/api", Town::issuer()))
             .jwks_url(format!("http://{}/.well-known/jwks.json", self.address))
             .feed_url(format!("http://{}/v1/revocations", self.address))
-            .clock(self.town.clock())
-            .build()
-            .unwrap()
+            .clock(self.town.clock());
+        change(builder).build().unwrap()
     }
 
-    async fn stop(self) -> (Town, SocketAddr) {
+    pub(super) async fn stop(self) -> (Town, SocketAddr) {
         assert_eq!(self.stop.send(()), Ok(()));
         self.server.await.unwrap();
         (self.town, self.address)
