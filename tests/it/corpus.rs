@@ -1,6 +1,7 @@
 //! `tests/vectors/tokens` at the doors of the server: none accepts what another one refuses.
 //!
-//! The town is given the keys of the corpus as retired signing keys, and the log of its tokens.
+//! The town is given the keys of the corpus as retired signing keys, and the log and the account of
+//! its tokens.
 
 #![cfg(all(feature = "server", feature = "sqlite", feature = "postgres"))]
 
@@ -65,6 +66,17 @@ async fn town_of_the_corpus() -> (Town, Key) {
     }
     write.commit().await.unwrap();
     town.sql("UPDATE change_head SET log_id = 0").await;
+    // The account of its tokens, a child of the only one that there is.
+    let child = town
+        .sql(
+            "INSERT INTO account (id, parent_id, depth, state, can_impersonate,
+                 impersonation_policy, tag, child_tag, parent_tag, created_at, updated_at)
+             SELECT 'usr_01hzy0000000000000000000aa', id, depth + 1, state, can_impersonate,
+                 impersonation_policy, tag, child_tag, parent_tag, created_at, updated_at
+             FROM account",
+        )
+        .await;
+    assert_eq!(child, 1);
     town.restart().await;
     let inspector = town
         .operator_key()
