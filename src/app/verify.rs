@@ -9,7 +9,9 @@ use crate::domain::effective::Effective;
 use crate::domain::environment::Environment;
 use crate::domain::time::Timestamp;
 use crate::token::jws::parse_compact;
-use crate::token::verify::{Audiences, Expected, Leeway, SESSION_TYP, verify_session};
+use crate::token::verify::{
+    Audiences, Expected, Leeway, SESSION_TYP, VerifiedSession, verify_session,
+};
 use crate::token::{SessionParts, TokenError};
 
 impl App {
@@ -35,7 +37,7 @@ impl App {
             typ: SESSION_TYP,
             leeway: Leeway::NONE,
         };
-        let (claims, parts) =
+        let VerifiedSession { claims, parts, kid } =
             verify_session(token, &ring.verifying(environment, now), &expected, now)
                 .map_err(BadCredential::Token)?;
         let SessionParts { scope, tags, rev } = parts;

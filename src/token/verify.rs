@@ -141,26 +141,38 @@ pub fn verify_token(
     expected: &Expected,
     now: Timestamp,
 ) -> Result<Claims, TokenError> {
-    verify_session(token, keys, expected, now).map(|(claims, _)| claims)
+    verify_session(token, keys, expected, now).map(|session| session.claims)
 }
 
-/// [`verify_token`], with the claims that have a form of their own already read.
+/// A token that [`verify_token`] accepts, with all that was read on the way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerifiedSession {
+    /// What it says.
+    pub claims: Claims,
+    /// The claims that have a form of their own, read.
+    pub parts: SessionParts,
+    /// The name of the key that signed.
+    pub kid: String,
+}
+
+/// [`verify_token`] for those who go on to ask what the session may do, and whether it is alive.
 ///
 /// # Errors
-/// The same.
+/// The first check that failed.
 pub fn verify_session(
     token: &str,
     keys: &dyn KeySource,
     expected: &Expected,
     now: Timestamp,
-) -> Result<(Claims, SessionParts), TokenError> {
+) -> Result<VerifiedSession, TokenError> {
     let parsed = jws::parse_compact(token)?;
     check_type(&parsed, expected)?;
     let key = find_key(&parsed, keys)?;
+    let kid = parsed.kid().to_owned();
     let payload = parsed.verify(key)?;
     let (claims, parts) = read_payload(&payload)?;
     recheck_claims(&claims, expected, now)?;
-    Ok((claims, parts))
+    Ok(VerifiedSession { claims, parts, kid })
 }
 
 /// Every claim is read to the end here, so none turns out to be malformed at a later door.

@@ -53,8 +53,7 @@ use crate::domain::gate::{Disagreement, GateTable};
 use crate::domain::rate::Turn;
 use crate::domain::route::{Mount, RequestPath, TrailingSlash};
 use crate::domain::time::Timestamp;
-use crate::token::jws::parse_compact;
-use crate::token::verify::{recheck_claims, verify_session};
+use crate::token::verify::{VerifiedSession, recheck_claims, verify_session};
 use crate::token::{Expected, SessionParts, TokenError};
 
 pub use crate::domain::binding::Dimension;
@@ -210,8 +209,8 @@ impl Verifier {
     }
 
     fn read(&self, token: &str, keys: &Keys, now: Timestamp) -> Result<Genuine, TokenError> {
-        let (claims, parts) = verify_session(token, &*keys.set, &self.expected, now)?;
-        let kid = parse_compact(token)?.kid().to_owned();
+        let VerifiedSession { claims, parts, kid } =
+            verify_session(token, &*keys.set, &self.expected, now)?;
         let SessionParts { scope, tags, rev } = parts;
         let expires_at = Timestamp::from_secs(claims.exp);
         Ok(Genuine {

@@ -64,7 +64,11 @@ impl Corpus {
         let answer = verify_token(token, &self.keys, &self.expected, self.now);
         let session = verify_session(token, &self.keys, &self.expected, self.now);
         let explained = explain(token, &self.keys, &self.expected, self.now);
-        assert_eq!(session.map(|(claims, _)| claims), answer, "verify_session");
+        assert_eq!(
+            session.map(|session| session.claims),
+            answer,
+            "verify_session"
+        );
         assert_eq!(explained.refusal, answer.as_ref().err().copied(), "explain");
         answer
     }
