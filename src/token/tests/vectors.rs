@@ -363,7 +363,7 @@ mod jsonwebtoken_as_second_opinion {
             let (signed, signature) = token.rsplit_once('.').unwrap();
             let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
             if alg == Algorithm::Es256 {
-                signature = super::low_s::lowered(&signature);
+                signature = low_s::lowered(&signature);
             }
             let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
 
