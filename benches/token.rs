@@ -55,8 +55,8 @@ fn claims() -> Claims {
         scope: Some("conversations:read conversations:write".to_owned()),
         bindings: None,
         domains: Some(vec!["example.com".to_owned()]),
-        lin: ["0123456789a"; 6].join("."),
-        rev: "0123456789a.1900000000000000".to_owned(),
+        lin: "A".repeat(64),
+        rev: "AAAAAAAAAAA.1900000000000000".to_owned(),
         data: None,
         cnf: None,
     }

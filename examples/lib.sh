@@ -53,7 +53,7 @@ wait_for() {
 }
 
 # start_hallpass [NAME=VALUE…]: starts one with these variables in its environment, and sets
-# HALLPASS_URL, HALLPASS_KEY (the first key, unrestricted) and hallpass_dir.
+# HALLPASS_URL, HALLPASS_KEY (the first key, unrestricted), hallpass_dir and hallpass_pid.
 start_hallpass() {
     local port attempt pid
     for attempt in 1 2 3; do
@@ -69,6 +69,7 @@ start_hallpass() {
         pid=$!
         cleanup_pids+=("$pid")
         if wait_for "http://127.0.0.1:$port/readyz" "$pid"; then
+            hallpass_pid=$pid
             HALLPASS_URL=http://127.0.0.1:$port
             HALLPASS_KEY=$(grep -m1 '^sk_live_' "$hallpass_dir/out") || die "no first key was printed"
             export HALLPASS_URL HALLPASS_KEY

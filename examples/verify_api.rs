@@ -2,22 +2,26 @@
 //! the revocation feed.
 //!
 //! A service needs only `hallpass = { default-features = false, features = ["verifier-axum"] }`. See
-//! `examples/verify-api/README.md`.
+//! `examples/verify/README.md`.
 #![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use std::env;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::http::Method;
-use axum::{Json, Router};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use hallpass::verifier::{Verified, Verifier, VerifyLayer};
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let verifier = Verifier::builder(env::var("ISSUER")?)
-        .audience(env::var("AUDIENCE")?)
-        .build()?;
+    let mut verifier = Verifier::builder(env::var("ISSUER")?).audience(env::var("AUDIENCE")?);
+    if let Ok(secs) = env::var("BOUND_SECS") {
+        verifier = verifier.bound_secs(secs.parse()?);
+    }
+    let verifier = verifier.build()?;
     verifier.ready().await;
     // Every route of this router is behind the verifier; what it refuses never comes to `answer`.
     let app = Router::new()
@@ -31,14 +35,15 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// `Verified` is the proof that the request was allowed; there is no other way to get one.
-async fn answer(verified: Verified, method: Method) -> Json<Value> {
+async fn answer(verified: Verified, method: Method) -> impl IntoResponse {
     let actor = verified
         .is_impersonated()
         .then(|| verified.actor().as_str());
-    Json(json!({
+    let body = json!({
         "method": method.as_str(),
         "path": verified.path().as_str(),
         "account": verified.account().as_str(),
         "actor": actor,
-    }))
+    });
+    ([(CONTENT_TYPE, "application/json")], body.to_string())
 }

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
-import { allows, readPath } from '../verify-api/node/routes.mjs'
+import { allows, readPath } from '../verify/node/routes.mjs'
 
 const hallpass = process.env.HALLPASS_URL
 const key = process.env.WIDGET_KEY
@@ -54,7 +54,7 @@ const mint = async () =>
 const renew = async (token) =>
   token ? forPage(await askHallpass('session/renew', token, {})) : { status: 401, body: { message: 'no session' } }
 
-// The API behind: it verifies offline, as in examples/verify-api.
+// The API behind: it verifies offline, as in examples/verify.
 async function api(request, token) {
   let claims
   try {

@@ -8,10 +8,11 @@ use super::error::{BadCredential, Error};
 use crate::domain::effective::Effective;
 use crate::domain::environment::Environment;
 use crate::domain::time::Timestamp;
-use crate::token::TokenError;
 use crate::token::jws::parse_compact;
-use crate::token::session::{SessionParts, read_session};
-use crate::token::verify::{Audiences, Expected, Leeway, SESSION_TYP, verify_token};
+use crate::token::verify::{
+    Audiences, Expected, Leeway, SESSION_TYP, VerifiedSession, verify_session,
+};
+use crate::token::{SessionParts, TokenError};
 
 impl App {
     /// A session token of this issuer that is alive, whatever its audience. What the log knows must
@@ -36,10 +37,10 @@ impl App {
             typ: SESSION_TYP,
             leeway: Leeway::NONE,
         };
-        let claims = verify_token(token, &ring.verifying(environment, now), &expected, now)
-            .map_err(BadCredential::Token)?;
-        let SessionParts { scope, tags, rev } =
-            read_session(&claims).map_err(BadCredential::Token)?;
+        let VerifiedSession { claims, parts, kid } =
+            verify_session(token, &ring.verifying(environment, now), &expected, now)
+                .map_err(BadCredential::Token)?;
+        let SessionParts { scope, tags, rev } = parts;
         self.pulse.check(&tags, rev)?;
         let end = Timestamp::from_secs(claims.exp);
         Ok(SessionCaller {

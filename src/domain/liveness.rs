@@ -161,7 +161,7 @@ impl Rev {
         let log = LogId::decode(log)?;
         let position = Position(position.parse().map_err(|_| BadLivenessClaim)?);
         let rev = Self { log, position };
-        if rev.encode() == text {
+        if rev.encode() == text && position >= Position(0) {
             Ok(rev)
         } else {
             Err(BadLivenessClaim)
@@ -562,6 +562,7 @@ mod tests {
             "AAAAAAAAAAA",
             "AAAAAAAAAAA.",
             "AAAAAAAAAAA.+1",
+            "AAAAAAAAAAA.-1",
             "AAAAAAAAAAA.01",
             "AA.1",
         ] {

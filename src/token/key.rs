@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::algorithm::Algorithm;
 use super::jwk::{Jwk, Parts};
+use super::low_s;
 
 /// The shortest RSA modulus that is taken, in bits (RFC 7518 §3.3).
 pub const RSA_BITS_MIN: usize = 2048;
@@ -156,7 +157,8 @@ impl PrivateKey {
         self.public.alg
     }
 
-    /// The signature over `message` as a JWS carries it: for ES256 `r || s` of 32 bytes each.
+    /// The signature over `message` as a JWS carries it: for ES256 `r || s` of 32 bytes each, of
+    /// the two values of `s` the lower one, which is the only one that [`PublicKey::verify`] takes.
     ///
     /// # Errors
     /// [`SignError`].
@@ -164,7 +166,7 @@ impl PrivateKey {
         match &self.pair {
             Pair::Es256(pair) => pair
                 .sign(&system_random(), message)
-                .map(|signature| signature.as_ref().to_vec()),
+                .map(|signature| low_s::lowered(signature.as_ref())),
             Pair::EdDsa(pair) => pair
                 .try_sign(message)
                 .map(|signature| signature.as_ref().to_vec()),
@@ -269,10 +271,15 @@ impl PublicKey {
         &self.jwk
     }
 
-    /// Whether the holder of the private half signed `message`. An ES256 signature has a second
-    /// valid spelling, so nothing may be looked up by the bytes of a signature.
+    /// Whether the holder of the private half signed `message`. Of the two spellings of an ES256
+    /// signature only the one with the lower `s` is taken, so nobody but the holder can make a
+    /// second signature of a message that was signed (docs/decisions/0015-low-s.md).
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.parsed.verify_sig(message, signature).is_ok()
+        let has_one_spelling = match self.alg {
+            Algorithm::Es256 => !low_s::is_high(signature),
+            Algorithm::EdDsa | Algorithm::Rs256 => true,
+        };
+        has_one_spelling && self.parsed.verify_sig(message, signature).is_ok()
     }
 }
 

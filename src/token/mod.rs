@@ -14,6 +14,7 @@ pub mod jwks;
 pub mod jws;
 pub mod key;
 pub mod keyring;
+mod low_s;
 pub mod master;
 pub mod revocations;
 pub mod rotation;
@@ -21,6 +22,9 @@ pub mod session;
 pub mod upstream;
 pub mod verify;
 
+#[cfg(test)]
+#[path = "tests/corpus.rs"]
+mod corpus;
 #[cfg(test)]
 #[path = "tests/support.rs"]
 mod support;
@@ -40,4 +44,5 @@ pub use revocations::{DocumentError, Revocations, read_revocations};
 pub use rotation::{
     RotationError, RotationPolicy, Step, plan_revocation, plan_rotation, plan_upkeep,
 };
-pub use verify::{Audiences, Expected, KeySource, Leeway, explain, verify_token};
+pub use session::{SessionParts, read_session};
+pub use verify::{Audiences, Expected, KeySource, Leeway, explain, verify_session, verify_token};

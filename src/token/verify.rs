@@ -4,6 +4,7 @@ use super::claims::Claims;
 use super::error::TokenError;
 use super::jws::{self, Unverified};
 use super::key::PublicKey;
+use super::session::{SessionParts, read_session};
 use crate::domain::time::Timestamp;
 
 /// The `typ` of a session token (RFC 9068).
@@ -140,27 +141,45 @@ pub fn verify_token(
     expected: &Expected,
     now: Timestamp,
 ) -> Result<Claims, TokenError> {
-    verify_token_and_key(token, keys, expected, now).map(|(claims, _)| claims)
+    verify_session(token, keys, expected, now).map(|session| session.claims)
 }
 
-/// The same, with the name of the key that signed.
+/// A token that [`verify_token`] accepts, with all that was read on the way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerifiedSession {
+    /// What it says.
+    pub claims: Claims,
+    /// The claims that have a form of their own, read.
+    pub parts: SessionParts,
+    /// The name of the key that signed.
+    pub kid: String,
+}
+
+/// [`verify_token`] for those who go on to ask what the session may do, and whether it is alive.
 ///
 /// # Errors
 /// The first check that failed.
-pub fn verify_token_and_key(
+pub fn verify_session(
     token: &str,
     keys: &dyn KeySource,
     expected: &Expected,
     now: Timestamp,
-) -> Result<(Claims, String), TokenError> {
+) -> Result<VerifiedSession, TokenError> {
     let parsed = jws::parse_compact(token)?;
     check_type(&parsed, expected)?;
     let key = find_key(&parsed, keys)?;
     let kid = parsed.kid().to_owned();
     let payload = parsed.verify(key)?;
-    let claims = Claims::parse(&payload)?;
+    let (claims, parts) = read_payload(&payload)?;
     recheck_claims(&claims, expected, now)?;
-    Ok((claims, kid))
+    Ok(VerifiedSession { claims, parts, kid })
+}
+
+/// Every claim is read to the end here, so none turns out to be malformed at a later door.
+fn read_payload(payload: &[u8]) -> Result<(Claims, SessionParts), TokenError> {
+    let claims = Claims::parse(payload)?;
+    let parts = read_session(&claims)?;
+    Ok((claims, parts))
 }
 
 /// Whether claims whose signature was checked before are still ours and of now.
@@ -359,7 +378,8 @@ impl Report {
         self.note(Check::Type, check_type(&parsed, expected))?;
         let key = self.note(Check::Key, find_key(&parsed, keys))?;
         let payload = self.note(Check::Signature, parsed.verify(key))?;
-        self.note(Check::Claims, Claims::parse(&payload))
+        self.note(Check::Claims, read_payload(&payload))
+            .map(|(claims, _)| claims)
     }
 }
 

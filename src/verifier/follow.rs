@@ -268,7 +268,7 @@ impl Follower {
 }
 
 /// The document in an answer.
-fn unwrap(answer: &[u8]) -> Option<String> {
+pub(super) fn unwrap(answer: &[u8]) -> Option<String> {
     let answer = strict_json::parse(answer, 1).ok()?;
     let document = answer.get("document")?.as_str()?.to_owned();
     (answer.as_object()?.len() == 1).then_some(document)

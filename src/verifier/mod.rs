@@ -53,9 +53,8 @@ use crate::domain::gate::{Disagreement, GateTable};
 use crate::domain::rate::Turn;
 use crate::domain::route::{Mount, RequestPath, TrailingSlash};
 use crate::domain::time::Timestamp;
-use crate::token::session::{SessionParts, read_session};
-use crate::token::verify::{recheck_claims, verify_token_and_key};
-use crate::token::{Expected, TokenError};
+use crate::token::verify::{VerifiedSession, recheck_claims, verify_session};
+use crate::token::{Expected, SessionParts, TokenError};
 
 pub use crate::domain::binding::Dimension;
 pub use crate::domain::decision::Deny;
@@ -210,8 +209,9 @@ impl Verifier {
     }
 
     fn read(&self, token: &str, keys: &Keys, now: Timestamp) -> Result<Genuine, TokenError> {
-        let (claims, kid) = verify_token_and_key(token, &*keys.set, &self.expected, now)?;
-        let SessionParts { scope, tags, rev } = read_session(&claims)?;
+        let VerifiedSession { claims, parts, kid } =
+            verify_session(token, &*keys.set, &self.expected, now)?;
+        let SessionParts { scope, tags, rev } = parts;
         let expires_at = Timestamp::from_secs(claims.exp);
         Ok(Genuine {
             effective: Effective::of_session(self.environment, &scope, expires_at),

@@ -1,5 +1,6 @@
 //! Tests of the verifier against an issuer that says whatever a test wants.
 
+mod corpus;
 mod feed;
 mod keys;
 mod knowledge;

@@ -5,6 +5,8 @@ mod callers;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod dependencies;
 #[cfg(test)]
 #[expect(

@@ -186,7 +186,7 @@ fn token_and_keys() -> (String, String) {
         bindings: None,
         domains: None,
         lin: "AAAAAAAAAAA".to_owned(),
-        rev: "log1.1900000000000000".to_owned(),
+        rev: "AAAAAAAAAAA.1900000000000000".to_owned(),
         data: None,
         cnf: None,
     };
@@ -237,7 +237,7 @@ async fn a_good_token_passes_every_check() {
     client_id      key_01hzy0000000000000000000dd
     allowedRoutes  bot/**
     lin            AAAAAAAAAAA
-    rev            log1.1900000000000000
+    rev            AAAAAAAAAAA.1900000000000000
 
     valid; whether it was revoked is not known here
     ");

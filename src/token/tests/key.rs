@@ -152,23 +152,3 @@ fn a_point_off_the_curve_is_refused() {
     assert!(Parts::from_sec1(&[2; 65]).is_err());
     assert!(Parts::from_sec1(&[]).is_err());
 }
-
-/// Cached or revoked by its bytes, a token would have a second life.
-#[test]
-fn an_es256_signature_has_a_second_spelling() {
-    // n - s for the group order n of P-256.
-    const ORDER: [u8; 32] = [
-        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
-        0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
-    ];
-    let key = PrivateKey::generate(Algorithm::Es256).unwrap();
-    let mut signature = key.sign(b"message").unwrap();
-    let mut borrow = 0;
-    for at in (0..32).rev() {
-        let difference = i16::from(ORDER[at]) - i16::from(signature[32 + at]) - borrow;
-        borrow = i16::from(difference < 0);
-        signature[32 + at] = u8::try_from(difference.rem_euclid(256)).unwrap();
-    }
-
-    assert!(key.public().verify(b"message", &signature));
-}

@@ -64,8 +64,8 @@ pub(super) fn claims() -> Claims {
         scope: None,
         bindings: None,
         domains: None,
-        lin: "AAAAAAAAAAA.AAAAAAAAAAE".to_owned(),
-        rev: "log1.1900000000000000".to_owned(),
+        lin: "AAAAAAAAAAAAAAAAAAAAAQ".to_owned(),
+        rev: "AAAAAAAAAAA.1900000000000000".to_owned(),
         data: None,
         cnf: None,
     }

@@ -38,6 +38,28 @@ def read_segment(raw):
     return None if text in (".", "..") or CONTROL.search(text) else text
 
 
+METHOD = "(?:CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE)"
+PIECE = r"(?:\*\*?|[^/*?\[\]{}<>!\\%;#\s\x00-\x1f\x7f-\x9f]+)"
+PATTERN = re.compile(f"(?:({METHOD}(?:,{METHOD})*) )?({PIECE}(?:/{PIECE})*)")
+
+
+def is_pattern(text):
+    """Whether a text is a pattern as hallpass writes it into tokens: methods sorted, each once, and
+    no wildcard behind `**`."""
+    found = PATTERN.fullmatch(text)
+    if not found or len(text) > 256:
+        return False
+    methods = found[1].split(",") if found[1] else []
+    pieces = found[2].split("/")
+    return (
+        methods == sorted(set(methods))
+        and len(pieces) <= 32
+        and pieces.count("**") <= 3
+        and not {".", ".."} & set(pieces)
+        and not any(a == "**" and b.startswith("*") for a, b in zip(pieces, pieces[1:]))
+    )
+
+
 def allows(patterns, method, segments):
     """Whether one of the patterns allows the request. A token has canonical patterns only."""
     for pattern in patterns:

@@ -1,13 +1,16 @@
-// An API behind hallpass: it verifies session tokens offline, from the published keys.
+// An API behind hallpass: it verifies session tokens offline, and follows the revocation feed.
 
 import http from 'node:http'
-import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
+import { Feed } from './feed.mjs'
+import { Refused, remoteKeys } from './jws.mjs'
 import { allows, readPath } from './routes.mjs'
+import { verifyToken } from './token.mjs'
 
 const issuer = process.env.ISSUER
 const audience = process.env.AUDIENCE
-// jose keeps the keys for 10 minutes and asks again for an unknown `kid`, at most every 30 s.
-const keys = createRemoteJWKSet(new URL(`${issuer}/.well-known/jwks.json`))
+const findKey = remoteKeys(issuer)
+const feed = new Feed({ issuer, findKey, boundMs: Number(process.env.BOUND_SECS ?? 10) * 1000 })
+feed.follow()
 
 const server = http.createServer(async (request, response) => {
   const answer = (status, body) => {
@@ -20,25 +23,24 @@ const server = http.createServer(async (request, response) => {
   const token = values.length === 1 && /^bearer ([\w.-]+)$/i.exec(values[0])?.[1]
   if (!token) return answer(401, { message: 'a bearer token is needed' })
 
-  let claims
+  let verified
   try {
-    const verified = await jwtVerify(token, keys, {
-      issuer,
-      audience,
-      typ: 'at+jwt',
-      algorithms: ['ES256', 'EdDSA', 'RS256'],
-      requiredClaims: ['exp', 'iat', 'nbf', 'sub', 'jti', 'allowedRoutes'],
-    })
-    claims = verified.payload
+    verified = await verifyToken(token, { issuer, audience, findKey })
   } catch (error) {
-    const isTokens = error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout)
-    return isTokens ? answer(401, { message: error.message }) : answer(503, { message: 'no keys' })
+    return error instanceof Refused ? answer(401, { message: error.message }) : answer(503, { message: 'no keys' })
   }
+  const dead = feed.dead(verified)
+  if (dead) return answer(dead === 'revocation_unknown' ? 503 : 401, { message: dead })
 
+  const { claims } = verified
   const segments = readPath(request.url)
   if (!segments) return answer(403, { message: 'the path can be read in two ways' })
   if (!allows(claims.allowedRoutes, request.method, segments)) {
     return answer(403, { message: 'the session does not allow this request' })
+  }
+  // This API has no permissions, projects or pages of its own. To leave a restriction unread would widen it.
+  for (const name of ['scope', 'bindings', 'domains']) {
+    if (claims[name] !== undefined) return answer(403, { message: `sessions with ${name} are not for this service` })
   }
   answer(200, {
     method: request.method,

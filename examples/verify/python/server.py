@@ -1,33 +1,19 @@
-"""An API behind hallpass: it verifies session tokens offline, from the published keys."""
+"""An API behind hallpass: it verifies session tokens offline, and follows the revocation feed."""
 
 import json
 import os
 import re
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import jwt
-
+from feed import Feed
+from jws import Refused, RemoteKeys
 from routes import allows, read_path
+from tokens import verify_token
 
 ISSUER = os.environ["ISSUER"]
 AUDIENCE = os.environ["AUDIENCE"]
-# PyJWKClient keeps the keys for 5 minutes and asks again for an unknown `kid`.
-KEYS = jwt.PyJWKClient(f"{ISSUER}/.well-known/jwks.json", timeout=5)
-
-
-def verify(token):
-    # PyJWT does not look at `typ`: an access token is the only kind that is meant here.
-    if jwt.get_unverified_header(token).get("typ") != "at+jwt":
-        raise jwt.InvalidTokenError("not an access token")
-    key = KEYS.get_signing_key_from_jwt(token)
-    return jwt.decode(
-        token,
-        key,
-        algorithms=["ES256", "EdDSA", "RS256"],
-        issuer=ISSUER,
-        audience=AUDIENCE,
-        options={"require": ["exp", "iat", "nbf", "iss", "aud", "sub", "jti", "allowedRoutes"]},
-    )
+KEYS = RemoteKeys(ISSUER)
+FEED = Feed(ISSUER, KEYS, float(os.environ.get("BOUND_SECS", "10")))
 
 
 class Api(BaseHTTPRequestHandler):
@@ -42,16 +28,24 @@ class Api(BaseHTTPRequestHandler):
         if not token:
             return self.answer(401, {"message": "a bearer token is needed"})
         try:
-            claims = verify(token[1])
-        except jwt.PyJWKClientConnectionError:
+            claims, kid = verify_token(token[1], ISSUER, AUDIENCE, KEYS)
+        except ConnectionError:
             return self.answer(503, {"message": "no keys"})
-        except jwt.PyJWTError as error:
-            return self.answer(401, {"message": str(error)})
+        except Refused as refused:
+            return self.answer(401, {"message": str(refused)})
+        dead = FEED.dead(claims, kid)
+        if dead:
+            return self.answer(503 if dead == "revocation_unknown" else 401, {"message": dead})
         segments = read_path(self.path)
         if segments is None:
             return self.answer(403, {"message": "the path can be read in two ways"})
         if not allows(claims["allowedRoutes"], self.command, segments):
             return self.answer(403, {"message": "the session does not allow this request"})
+        # This API has no permissions, projects or pages of its own. To leave a restriction unread would
+        # widen it.
+        for name in ("scope", "bindings", "domains"):
+            if name in claims:
+                return self.answer(403, {"message": f"sessions with {name} are not for this service"})
         self.answer(
             200,
             {
@@ -80,6 +74,7 @@ class Api(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    FEED.follow()
     server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "0"))), Api)
     print(f"listening on http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()

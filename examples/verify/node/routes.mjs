@@ -32,6 +32,24 @@ function readSegment(raw) {
   return text === '.' || text === '..' || /[\x00-\x1f\x7f-\x9f]/.test(text) ? undefined : text
 }
 
+const METHOD = '(?:CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE)'
+const SEGMENT = String.raw`(?:\*\*?|[^/*?[\]{}<>!\\%;#\s\p{Cc}]+)`
+const PATTERN = new RegExp(`^(?:(${METHOD}(?:,${METHOD})*) )?(${SEGMENT}(?:/${SEGMENT})*)$`, 'u')
+
+// Whether a text is a pattern as hallpass writes it into tokens: methods sorted, each once, and no
+// wildcard behind `**`.
+export function isPattern(text) {
+  const [, methods = '', path] = PATTERN.exec(text) ?? []
+  if (path === undefined || [...text].length > 256) return false
+  const segments = path.split('/')
+  return (
+    methods === [...new Set(methods.split(','))].sort().join() &&
+    segments.length <= 32 &&
+    segments.filter((segment) => segment === '**').length <= 3 &&
+    !segments.some((segment, i) => segment === '.' || segment === '..' || (segments[i - 1] === '**' && /^\*/.test(segment)))
+  )
+}
+
 // Whether one of the patterns allows the request. A token has canonical patterns only.
 export function allows(patterns, method, segments) {
   return patterns.some((pattern) => {
