@@ -39,6 +39,8 @@ class Gateway:
     def __init__(self, name, hallpass, api):
         self.name = name
         self.folder = tempfile.mkdtemp(prefix=f"hallpass-{name}.")
+        # The workers of nginx are somebody else.
+        os.chmod(self.folder, 0o755)
         for attempt in range(3):
             self.port = free_port()
             self._configure(hallpass, api)
@@ -62,7 +64,6 @@ class Gateway:
                 '":8000"': f'"127.0.0.1:{self.port}"',
                 "bind :8000": f"bind 127.0.0.1:{self.port}",
                 "\n:8000 {": f"\nhttp://:{self.port} {{",
-                "/tmp/hallpass-nginx.pid": f"{self.folder}/nginx.pid",
             }.items():
                 if old in text:
                     changed.add(new)

@@ -18,7 +18,7 @@ local told = { "content-type", "www-authenticate", "x-auth-reason", "retry-after
 local function asked(name)
     return name == "authorization" or name == "origin" or name == "x-project-id"
         or name == "x-workspace-id" or name == "x-bot-id" or name == "x-integration-id"
-        or name:match("^x[-_.]runas") ~= nil
+        or name:match("^x[-_.]?run[-_.]?as") ~= nil
 end
 
 local function refuse(txn, status, answer)
