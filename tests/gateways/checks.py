@@ -3,7 +3,10 @@
 import base64
 import itertools
 import json
+import socketserver
+import threading
 
+import fleet
 import service
 import wire
 
@@ -374,7 +377,7 @@ class Check:
             left = bool(asked) and value in asked[0].all(name)
             self.note(f"{name} of the client does not come to the API", "it did" if left else "")
         self.refused("the query says nothing to hallpass", world.scoped, 403, target=bad + "?uri=" + good + "&method=GET&access_token=x")
-        self.refused("nor does Host", world.scoped, 403, target=f"http://evil.example{bad}")
+        self.refused("nor does Host", world.scoped, (400, 403), target=f"http://evil.example{bad}")
 
     def check_credentials(self):
         world = self.world
@@ -412,8 +415,63 @@ class Check:
     def check_own_pages(self):
         """What the gateway says about its own doors is nobody's business."""
         for target in ("/_hallpass", "/v1/authorize/nginx", "/v1/authorize/forwarded", "/v1/authorize"):
-            self.refused(f"{target} is not open to clients", None, (401, 404), target=target)
+            self.refused(f"{target} is not open to clients", None, (401, 403, 404), target=target)
         self.refused("nor to a key that may not call it", self.world.scoped, (403, 404), target="/_hallpass")
+
+
+class Broken:
+    """Stands where hallpass should, and is no hallpass."""
+
+    ANSWERS = {
+        "closes the connection": b"",
+        "answers 500": b"HTTP/1.1 500 Oops",
+        "answers 503": b"HTTP/1.1 503 Oops",
+        "answers 404": b"HTTP/1.1 404 Oops",
+        "answers 429": b"HTTP/1.1 429 Oops",
+        "sends elsewhere": b"HTTP/1.1 302 Found\r\nLocation: /v1/bot/ok/a",
+        "speaks nonsense": b"allowed",
+        "says no": b"HTTP/1.1 401 Unauthorized",
+    }
+
+    def __init__(self):
+        self.answer = "says no"
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler())
+        server.daemon_threads = True
+        self.port = server.server_address[1]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def _handler(self):
+        broken = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                    pass
+                head = broken.ANSWERS[broken.answer]
+                if head:
+                    self.wfile.write(head + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        return Handler
+
+
+def without_hallpass(name, api):
+    """A gateway whose hallpass is broken lets nothing through. Pairs of text and problem."""
+    broken = Broken()
+    gateway = fleet.Gateway(name, broken.port, api.port)
+    results = []
+    try:
+        for count, answer in enumerate(broken.ANSWERS):
+            broken.answer = answer
+            mark = f"{name}-broken-{count}"
+            headers = [("Authorization", "Bearer x"), (wire.MARK, mark)]
+            got = wire.request(gateway.port, "/v1/bot/ok/a", headers)
+            problem = f"the client got {got.status}" if 200 <= got.status < 300 else ""
+            if api.asked.pop(mark, None):
+                problem = "the request reached the API"
+            results.append((f"nothing passes when hallpass {answer}", problem))
+    finally:
+        gateway.stop()
+    return results
 
 
 def claims_of(token):

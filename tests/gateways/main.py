@@ -36,6 +36,8 @@ def main(names):
         try:
             for text, problem in checks.Check(gateway, api, world).run():
                 note(name, text, problem)
+            for text, problem in checks.without_hallpass(name, api):
+                note(name, text, problem)
             for kind, seen in paths.run(gateway, api, world.scoped).items():
                 text = f"paths, {kind}: {seen['sent']} targets, {seen['served']} reached the API"
                 note(name, text, "", seen["sent"] - len(seen["wrong"]))

@@ -52,6 +52,10 @@ core.register_action("hallpass", { "http-req" }, function(txn)
     end
 
     local answer = core.httpclient():get({ url = url, headers = headers, timeout = 5000 })
+    -- What hallpass cannot read as HTTP it does not judge, and no client should send.
+    if answer ~= nil and answer.status == 400 then
+        return refuse(txn, 400, {})
+    end
     if answer == nil or (answer.status ~= 200 and answer.status ~= 401 and answer.status ~= 403) then
         return refuse(txn, 503, {})
     end
