@@ -1,10 +1,15 @@
 //! The targets of `tests/vectors/paths.json`, given to the parser and to the gate. The verdicts in
 //! that file were computed by a program that shares nothing with this one.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use axum::http::{HeaderValue, Uri};
 use hallpass::domain::route::{Mount, RequestPath, RouteSet, TrailingSlash};
 use serde::Deserialize;
+use serde_json::json;
+
+use crate::support::town::Town;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,4 +106,62 @@ fn each_target_is_refused_or_accepted_with_exactly_its_segments() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Through the endpoint for nginx, since its header carries any target, in JSON, and through the
+/// endpoint for Envoy where a target can stand in a request line.
+#[tokio::test]
+async fn the_gate_allows_exactly_what_the_key_may_call() {
+    let File {
+        routes, vectors, ..
+    } = file();
+    let town = Town::with_settings("[gate]\npeers = [\"192.0.2.0/24\"]").await;
+    let shop = town.account("shop").await;
+    let mut keys = BTreeMap::new();
+    let (mut headers, mut bodies, mut lines) = (0, 0, 0);
+    for vector in &vectors {
+        let routes = vector.routes.as_ref().unwrap_or(&routes);
+        if !keys.contains_key(routes) {
+            let key = shop.key(json!({"allowedRoutes": routes})).await;
+            keys.insert(routes.clone(), key);
+        }
+        let key = &keys[routes];
+        let target = vector.target();
+
+        // A value that no header can have does not come to the gate.
+        if HeaderValue::from_bytes(&target).is_ok() {
+            let answer = key
+                .header("x-original-method", "GET")
+                .raw_header("x-original-uri", &target)
+                .get("/v1/authorize/nginx")
+                .await;
+            let expected = if vector.allowed { 200 } else { 403 };
+            assert_eq!(answer.status, expected, "{} {:?}", vector.id, vector.target);
+            headers += 1;
+        }
+        if let Ok(path) = std::str::from_utf8(&target) {
+            let asked = json!({"credential": key.token, "method": "GET", "path": path});
+            let answer = town.nobody().post("/v1/authorize", asked).await.ok();
+            assert_eq!(
+                answer["allowed"], vector.allowed,
+                "{} {path:?}: {answer}",
+                vector.id
+            );
+            bodies += 1;
+        }
+        let whole = format!("/v1/authorize/envoy{}", vector.target);
+        if vector.target.is_ascii() && whole.parse::<Uri>().is_ok() {
+            let answer = key.get(&whole).await;
+            assert_eq!(
+                answer.status == 200,
+                vector.allowed,
+                "{} {whole:?}",
+                vector.id
+            );
+            lines += 1;
+        }
+    }
+    assert!(headers > 2500, "{headers}");
+    assert!(bodies > 2500, "{bodies}");
+    assert!(lines > 2000, "{lines}");
 }

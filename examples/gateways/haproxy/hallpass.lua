@@ -13,12 +13,14 @@ local identity = {
 -- What a client is told about a refusal.
 local told = { "content-type", "www-authenticate", "x-auth-reason", "retry-after" }
 
--- Which of the client's headers hallpass needs, all values of each. Run-as headers go in each
--- spelling: what hallpass cannot read, it refuses.
+local dimensions = { project = true, workspace = true, bot = true, integration = true }
+
+-- Which of the client's headers hallpass needs, all values of each. Those of impersonation and
+-- bindings go in each spelling: what hallpass cannot read, it refuses.
 local function asked(name)
-    return name == "authorization" or name == "origin" or name == "x-project-id"
-        or name == "x-workspace-id" or name == "x-bot-id" or name == "x-integration-id"
+    return name == "authorization" or name == "origin"
         or name:match("^x[-_.]?run[-_.]?as") ~= nil
+        or dimensions[name:match("^x[-_.](%a+)[-_.]id$")] ~= nil
 end
 
 local function refuse(txn, status, answer)
