@@ -259,6 +259,8 @@ class Check:
         answer = self.refused(f"the third is {status}", limited, status, "rate_limited", code)
         after = answer.header("Retry-After") or ""
         self.note("it says when to come back", "" if after.isdigit() else f"Retry-After: {after}")
+        left = answer.header("RateLimit-Limit"), answer.header("RateLimit-Remaining")
+        self.note("and what the limit is", "" if left == ("2", "0") else str(left))
 
     def check_revocation(self):
         key, key_id = self.world.hallpass.key(config={"allowedRoutes": ["bot/ok/**"]})

@@ -11,7 +11,10 @@ local identity = {
 }
 
 -- What a client is told about a refusal.
-local told = { "content-type", "www-authenticate", "x-auth-reason", "retry-after" }
+local told = {
+    "content-type", "www-authenticate", "x-auth-reason", "retry-after",
+    "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset",
+}
 
 local dimensions = { project = true, workspace = true, bot = true, integration = true }
 
