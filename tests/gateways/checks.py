@@ -14,6 +14,8 @@ import wire
 REFUSES_UNDERSCORES = {"envoy"}
 DROPS_UNDERSCORES = {"nginx"}
 OBEYS_CONNECTION = {"envoy", "traefik"}
+# This version cannot drop the trailers of a body; docs/gateways.md says so.
+PASSES_TRAILERS = {"haproxy"}
 # auth_request throws the body of hallpass away.
 OWN_BODY = {"nginx"}
 # It cannot change a status by a header.
@@ -180,6 +182,36 @@ class Check:
         self.allowed("a body is passed on", world.scoped, method="POST", body=b"x" * 200_000)
         self.allowed("HEAD passes where it is allowed", world.reader, method="HEAD")
         self.allowed("the scheme may be written in any case", world.scoped, scheme="bEaReR")
+
+    def check_framing(self):
+        world = self.world
+        chunked = ("Transfer-Encoding", "chunked")
+        body = b"5\r\nhello\r\n0\r\n"
+        answer, asked = self.ask(world.scoped, headers=[chunked], method="POST", tail=body + b"\r\n")
+        problem = "" if answer.status == 200 and asked else f"{answer.status} {answer.body[:300]!r}"
+        self.note("a body of unknown length is passed on", problem)
+        trailers = b"X-Auth-Actor-Id: evil\r\nX-Auth-Identity: evil\r\n\r\n"
+        headers = [chunked, ("Trailer", "X-Auth-Actor-Id, X-Auth-Identity")]
+        for text, headers in {"announced ": headers, "": [chunked]}.items():
+            _, asked = self.ask(world.scoped, headers=headers, method="POST", tail=body + trailers)
+            evil = [name for one in asked for name, value in one.headers if value == "evil"]
+            if self.gateway.name not in PASSES_TRAILERS:
+                evil += [name for one in asked for name, value in one.trailers if value == "evil"]
+            self.note(f"{text}trailers name nobody", f"the API got {evil}" if evil else "")
+        # Two requests in one write, of which the second is not allowed.
+        mark = f"{self.gateway.name}-second"
+        lines = ["GET /v1/bot/no/a HTTP/1.1", "Host: api.example", f"Authorization: Bearer {world.scoped}", f"{wire.MARK}: {mark}", "Connection: close", "", ""]
+        answer, asked = self.ask(world.scoped, tail="\r\n".join(lines).encode())
+        problem = "" if answer.status == 200 and asked else f"{answer.status}"
+        # What follows on the connection is over when its answers are.
+        if self.api.asked.pop(mark, None):
+            problem = "the second request came to the API"
+        self.note("each request on a connection is asked about", problem)
+
+    def check_methods(self):
+        for method in ("get", "Get", "DELETE", "PURGE", "TRACE", "CONNECT", "M-SEARCH", "GET,HEAD", "_"):
+            _, asked = self.ask(self.world.reader, method=method)
+            self.note(f"{method} is not GET", "it reached the API" if asked else "")
 
     def check_token_for_the_api(self):
         answer, asked = self.ask(self.world.scoped)

@@ -33,8 +33,9 @@ class Answer:
             return None
 
 
-def request(port, target, headers=(), method="GET", body=b"", timeout=20):
-    """Sends one request with exactly this target and these headers, in this order."""
+def request(port, target, headers=(), method="GET", body=b"", timeout=20, tail=b""):
+    """Sends one request with exactly this target and these headers, in this order, and `tail` behind
+    its body. The answer is that to the first request."""
     if isinstance(target, str):
         target = target.encode("latin-1")
     head = [method.encode() + b" " + target + b" HTTP/1.1", b"Host: api.example"]
@@ -43,7 +44,7 @@ def request(port, target, headers=(), method="GET", body=b"", timeout=20):
         head.append(f"Content-Length: {len(body)}".encode())
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
         try:
-            connection.sendall(b"\r\n".join(head) + b"\r\n\r\n" + body)
+            connection.sendall(b"\r\n".join(head) + b"\r\n\r\n" + body + tail)
             response = http.client.HTTPResponse(connection, method=method)
             response.begin()
             return Answer(response.status, response.getheaders(), response.read())
@@ -58,6 +59,7 @@ class Asked:
         self.method = method
         self.target = target
         self.headers = headers
+        self.trailers = []
 
     def all(self, name):
         return [value for key, value in self.headers if key.lower() == name.lower()]
@@ -107,7 +109,9 @@ class Api:
         if "chunked" in (asked.header("Transfer-Encoding") or ""):
             while size := int(await reader.readuntil(b"\r\n"), 16):
                 await reader.readexactly(size + 2)
-            await reader.readuntil(b"\r\n")
+            while (field := (await reader.readuntil(b"\r\n")).decode("latin-1").strip()) != "":
+                name, _, value = field.partition(":")
+                asked.trailers.append((name, value.strip()))
         marks = asked.all(MARK)
         if len(marks) == 1:
             self.asked.setdefault(marks[0], []).append(asked)

@@ -7,7 +7,7 @@ use std::path::Path;
 use axum::http::{HeaderValue, Uri};
 use hallpass::domain::route::{Mount, RequestPath, RouteSet, TrailingSlash};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::town::Town;
 
@@ -23,8 +23,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Vector {
     id: String,
-    #[serde(rename = "kind")]
-    _kind: String,
+    kind: String,
     /// One character for each byte.
     target: String,
     #[serde(rename = "source")]
@@ -108,8 +107,8 @@ fn each_target_is_refused_or_accepted_with_exactly_its_segments() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Through the endpoint for nginx, since its header carries any target, in JSON, and through the
-/// endpoint for Envoy where a target can stand in a request line.
+/// Through the endpoint for nginx, since its header carries almost any target, as JSON in batches,
+/// and through the endpoint for Envoy, whose own path the target is.
 #[tokio::test]
 async fn the_gate_allows_exactly_what_the_key_may_call() {
     let File {
@@ -118,7 +117,8 @@ async fn the_gate_allows_exactly_what_the_key_may_call() {
     let town = Town::with_settings("[gate]\npeers = [\"192.0.2.0/24\"]").await;
     let shop = town.account("shop").await;
     let mut keys = BTreeMap::new();
-    let (mut headers, mut bodies, mut lines) = (0, 0, 0);
+    let mut questions = Vec::new();
+    let (mut headers, mut lines) = (0, 0);
     for vector in &vectors {
         let routes = vector.routes.as_ref().unwrap_or(&routes);
         if !keys.contains_key(routes) {
@@ -141,16 +141,15 @@ async fn the_gate_allows_exactly_what_the_key_may_call() {
         }
         if let Ok(path) = std::str::from_utf8(&target) {
             let asked = json!({"credential": key.token, "method": "GET", "path": path});
-            let answer = town.nobody().post("/v1/authorize", asked).await.ok();
-            assert_eq!(
-                answer["allowed"], vector.allowed,
-                "{} {path:?}: {answer}",
-                vector.id
-            );
-            bodies += 1;
+            questions.push((vector, asked));
         }
         let whole = format!("/v1/authorize/envoy{}", vector.target);
-        if vector.target.is_ascii() && whole.parse::<Uri>().is_ok() {
+        let is_line = vector.target.starts_with('/')
+            && !vector.target.contains('#')
+            && vector.target.is_ascii()
+            && whole.parse::<Uri>().is_ok();
+        // Of the two longest lists the endpoint for nginx is enough.
+        if is_line && !matches!(vector.kind.as_str(), "dots" | "byte") {
             let answer = key.get(&whole).await;
             assert_eq!(
                 answer.status == 200,
@@ -161,7 +160,23 @@ async fn the_gate_allows_exactly_what_the_key_may_call() {
             lines += 1;
         }
     }
+    assert!(questions.len() > 2500, "{}", questions.len());
+    for batch in questions.chunks(100) {
+        let requests: Vec<&Value> = batch.iter().map(|(_, asked)| asked).collect();
+        let answer = town
+            .nobody()
+            .post("/v1/authorize", json!({ "requests": requests }))
+            .await
+            .ok();
+        for (index, (vector, asked)) in batch.iter().enumerate() {
+            let decision = &answer["decisions"][index];
+            assert_eq!(
+                decision["allowed"], vector.allowed,
+                "{} {asked}: {decision}",
+                vector.id
+            );
+        }
+    }
     assert!(headers > 2500, "{headers}");
-    assert!(bodies > 2500, "{bodies}");
-    assert!(lines > 2000, "{lines}");
+    assert!(lines > 500, "{lines}");
 }
