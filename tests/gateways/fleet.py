@@ -41,14 +41,16 @@ class Gateway:
         self.folder = tempfile.mkdtemp(prefix=f"hallpass-{name}.")
         # The workers of nginx are somebody else.
         os.chmod(self.folder, 0o755)
-        for attempt in range(3):
+        for _ in range(3):
             self.port = free_port()
             self._configure(hallpass, api)
             self._start(hallpass)
             if self._listens():
                 return
             self.stop(keep=True)
-        raise RuntimeError(f"{name} does not start:\n{self.log()}")
+        log = self.log()
+        self.stop()
+        raise RuntimeError(f"{name} does not start:\n{log}")
 
     def _configure(self, hallpass, api):
         changed = set()
