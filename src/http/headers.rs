@@ -54,6 +54,9 @@ pub enum HeaderError {
     /// A header whose value nobody can read.
     #[error("the value of the {0} header is not well-formed")]
     Malformed(&'static str),
+    /// A header that programs behind CGI take for this one.
+    #[error("a header is {0} to programs that read `_` and `.` as `-`; write it with dashes")]
+    Misspelt(&'static str),
 }
 
 /// A credential as it was presented, not yet looked at.
@@ -222,9 +225,24 @@ pub fn origin(headers: &HeaderMap) -> Result<Option<&str>, HeaderError> {
 /// The values of the dimensions that the headers name, such as `X-Project-ID`.
 ///
 /// # Errors
-/// [`HeaderError::Repeated`], [`HeaderError::Malformed`].
+/// [`HeaderError::Repeated`], [`HeaderError::Malformed`], [`HeaderError::Misspelt`]: the service
+/// behind would take the value of the other spelling.
 pub fn binding_headers(headers: &HeaderMap) -> Result<NamedValues, HeaderError> {
     let mut named = NamedValues::new();
+    for name in headers.keys().map(HeaderName::as_str) {
+        if name.contains(['_', '.']) {
+            let dashed = || {
+                name.bytes()
+                    .map(|byte| if b"_.".contains(&byte) { b'-' } else { byte })
+            };
+            let meant = Dimension::ALL
+                .into_iter()
+                .find(|dimension| dashed().eq(dimension.header().bytes()));
+            if let Some(dimension) = meant {
+                return Err(HeaderError::Misspelt(dimension.header()));
+            }
+        }
+    }
     for dimension in Dimension::ALL {
         let name = dimension.header();
         let Some(value) = at_most_one(headers, name, name)? else {

@@ -24,6 +24,8 @@ mod gate;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod path_vectors;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 #[expect(

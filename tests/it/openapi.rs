@@ -6,8 +6,11 @@
 //! contract.check_response("POST", "/v1/session/create", 200, &body).unwrap();
 //! ```
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, Mutex};
 
+use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
 #[cfg(test)]
@@ -24,6 +27,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) struct Contract {
     document: Value,
     operations: Vec<Operation>,
+    /// By the text of the schema.
+    validators: Mutex<HashMap<String, Arc<Validator>>>,
 }
 
 /// Who may call an operation (`x-hallpass-access`).
@@ -122,6 +127,7 @@ impl Contract {
         Self {
             document,
             operations,
+            validators: Mutex::default(),
         }
     }
 
@@ -252,13 +258,21 @@ impl Contract {
 
     /// What a value does that a schema of this document does not allow.
     fn problems(&self, schema: &Value, value: &Value) -> Vec<String> {
-        // The references of the schema begin at the root of the document, so it gets one.
-        let root = json!({ "allOf": [schema], "components": self.document["components"] });
-        let validator = jsonschema::draft202012::new(&root).expect("schemas are well formed");
-        validator
+        self.validator(schema)
             .iter_errors(value)
             .map(|error| format!("`{}` {error}", error.instance_path()))
             .collect()
+    }
+
+    /// The validator of a schema of this document. Making one takes longer than most requests.
+    fn validator(&self, schema: &Value) -> Arc<Validator> {
+        let mut validators = self.validators.lock().unwrap();
+        let validator = validators.entry(schema.to_string()).or_insert_with(|| {
+            // The references of the schema begin at the root of the document, so it gets one.
+            let root = json!({ "allOf": [schema], "components": self.document["components"] });
+            Arc::new(jsonschema::draft202012::new(&root).expect("schemas are well formed"))
+        });
+        Arc::clone(validator)
     }
 }
 

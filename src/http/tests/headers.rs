@@ -248,6 +248,7 @@ fn each_dimension_is_named_at_most_once() {
     assert!(binding_headers(&HeaderMap::new()).unwrap().is_empty());
 
     let malformed = Err(HeaderError::Malformed("x-bot-id"));
+    let misspelt = Err(HeaderError::Misspelt("x-bot-id"));
     for (lines, expected) in [
         (
             &["X-Bot-ID:b1", "X-Bot-ID:b1"][..],
@@ -259,6 +260,9 @@ fn each_dimension_is_named_at_most_once() {
         (&["X-Bot-ID:b1/b2"], malformed.clone()),
         (&["X-Bot-ID:*"], malformed.clone()),
         (&["X-Bot-ID:bä"], malformed),
+        (&["X_Bot_ID:b1"], misspelt.clone()),
+        (&["X-Bot-ID:b1", "x-bot_id:b2"], misspelt.clone()),
+        (&["X-Bot-ID:b1", "X.Bot.ID:b1"], misspelt),
     ] {
         assert_eq!(binding_headers(&headers(lines)), expected, "{lines:?}");
     }
