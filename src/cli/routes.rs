@@ -201,7 +201,7 @@ fn route_set(argument: &'static str, patterns: &[String]) -> Result<RouteSet, Us
     })
 }
 
-fn show(console: &mut Console<'_>, answer: &serde_json::Value, text: &str) -> Result<(), CliError> {
+fn show(console: &mut Console<'_>, answer: &Value, text: &str) -> Result<(), CliError> {
     match console.format {
         Format::Json => console.json(answer),
         Format::Table => console.text(text),
