@@ -185,9 +185,8 @@ impl Problem {
         if let Self::OAuth(problem) = self {
             return problem.into_oauth_response(request);
         }
-        let error_code = self.error_code();
-        let (status, code, error) = self.parts(request);
-        let body = json!({ "message": error["message"], "code": code, "error": error });
+        let (status, error_code) = (self.status(), self.error_code());
+        let body = self.body(request);
         self.finish(request, status, error_code, &body)
     }
 
@@ -207,16 +206,22 @@ impl Problem {
 
     /// Why the gate refuses, for gateways and logs: the code of the error in lower case.
     pub(super) fn reason(&self) -> String {
-        match self {
-            Self::App(Error::TooMany { .. }) => "rate_limited".to_owned(),
-            problem => problem.error_code().to_ascii_lowercase(),
+        if matches!(self, Self::App(Error::TooMany { .. })) {
+            "rate_limited".to_owned()
+        } else {
+            self.error_code().to_ascii_lowercase()
         }
     }
 
-    /// Status, `code` and `error` of the answer, for an answer that has several of them.
-    pub(super) fn parts(&self, request: &RequestId) -> (StatusCode, &'static str, Value) {
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.row().status
+    }
+
+    /// The body of the answer.
+    pub(super) fn body(&self, request: &RequestId) -> Value {
         let Row {
-            status,
+            status: _,
             code,
             error_code,
             message,
@@ -227,7 +232,7 @@ impl Problem {
             error.extend(extra);
             error.insert("requestId".to_owned(), request.as_str().into());
         }
-        (status, code, error)
+        json!({ "message": message, "code": code, "error": error })
     }
 
     /// The answer of an OAuth endpoint.

@@ -116,7 +116,7 @@ impl App {
         mut turn: Option<&mut Option<Turn>>,
     ) -> Result<Permit, Error> {
         let Presented { facts, need, .. } = presented;
-        let asked = self.asked(facts, need, need.route.is_exempt(who));
+        let asked = self.asked(facts, *need, need.route.is_exempt(who));
         let mut rate = || match (who, &mut turn) {
             (Who::Key(chain), Some(turn)) => {
                 **turn = self.limiter.take_key(chain, self.clock.monotonic_ms());
@@ -138,7 +138,7 @@ impl App {
     }
 
     /// What is asked of a request, beside the credential.
-    pub(crate) fn asked<'a>(&'a self, facts: &'a Facts, need: &Need, exempt: bool) -> Asked<'a> {
+    pub(crate) fn asked<'a>(&'a self, facts: &'a Facts, need: Need, exempt: bool) -> Asked<'a> {
         Asked {
             method: &facts.method,
             path: (!exempt).then_some(&facts.path),

@@ -203,7 +203,7 @@ impl App {
             let refusal = Forbidden::Binding(dimension).into();
             explained.refusal = explained.refusal.or(Some(refusal));
         }
-        let asked = self.asked(facts, &GATE, false);
+        let asked = self.asked(facts, GATE, false);
         let Explanation { outcome, remedies } = explain(&caller.effective, &asked, self.now());
         explained.remedies.extend(remedies);
         match outcome {

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::app::authorise::{Caller, Facts, Who};
 use crate::app::error::Error;
 use crate::domain::gate::Identity;
+use crate::domain::id::{KeyId, SessionId};
 use crate::domain::time::Timestamp;
 use crate::token::claims::Actor;
 use crate::token::jws::sign_compact;
@@ -96,8 +97,8 @@ impl App {
             nbf: issued_at.secs_floor(),
             exp: expires_at.secs_floor(),
             jti: facts.request.as_str(),
-            client_id: identity.key.map(|key| key.as_str()),
-            sid: identity.session.map(|session| session.as_str()),
+            client_id: identity.key.map(KeyId::as_str),
+            sid: identity.session.map(SessionId::as_str),
             act: act.as_ref(),
             scope: identity.scope,
         };

@@ -102,6 +102,7 @@ fn mirror(request: HttpRequest<HttpBody>) -> BoxFuture<'static, HttpResponse<Htt
             "authorization": header("authorization"),
             "idempotencyKey": header("idempotency-key"),
             "active": true,
+            "allowed": true,
             "revoked": true,
         });
         HttpResponse::new(HttpBody::from(seen.to_string()))

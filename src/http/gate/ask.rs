@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::app::error::{Error, Forbidden};
 use crate::app::gate::{Allowed, Explained};
 use crate::domain::gate::Remedy;
-use crate::domain::id::RequestId;
+use crate::domain::id::{AccountId, KeyId, RequestId, SessionId};
 use crate::http::endpoint::{Call, ok};
 use crate::http::headers::HeaderError;
 use crate::http::problem::{Problem, secs_up};
@@ -250,9 +250,9 @@ fn allow(app: &App, allowed: &Allowed) -> Value {
     answer.insert("allowed".to_owned(), true.into());
     let members = [
         ("account", Some(identity.account.as_str())),
-        ("actor", identity.actor.map(|actor| actor.as_str())),
-        ("key", identity.key.map(|key| key.as_str())),
-        ("session", identity.session.map(|session| session.as_str())),
+        ("actor", identity.actor.map(AccountId::as_str)),
+        ("key", identity.key.map(KeyId::as_str)),
+        ("session", identity.session.map(SessionId::as_str)),
         ("environment", Some(identity.environment.as_str())),
         ("scope", identity.scope),
         ("pattern", allowed.caller.permit.pattern()),
@@ -271,15 +271,13 @@ fn allow(app: &App, allowed: &Allowed) -> Value {
 }
 
 fn refuse(problem: &Problem, id: &RequestId) -> Value {
-    let (status, code, error) = problem.parts(id);
-    let mut answer = json!({
-        "allowed": false,
-        "reason": problem.reason(),
-        "status": status.as_u16(),
-        "message": error["message"],
-        "code": code,
-        "error": error,
-    });
+    let status = problem.status();
+    let mut answer = problem.body(id);
+    if let Value::Object(answer) = &mut answer {
+        answer.insert("allowed".to_owned(), false.into());
+        answer.insert("reason".to_owned(), problem.reason().into());
+        answer.insert("status".to_owned(), status.as_u16().into());
+    }
     if let (Value::Object(answer), Problem::App(Error::TooMany { retry_ms, .. })) =
         (&mut answer, problem)
     {
