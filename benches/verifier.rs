@@ -9,7 +9,6 @@
 )]
 
 #[path = "support/followed.rs"]
-#[expect(dead_code, reason = "each benchmark uses a part of it")]
 mod followed;
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "each benchmark uses a part of it")]
