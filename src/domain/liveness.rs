@@ -518,6 +518,23 @@ mod tests {
     }
 
     #[test]
+    fn a_million_entries_take_less_than_64_mib_even_while_they_grow() {
+        let mut ended = EndedTags::new(LogId::from_i64(1), Position::new(1));
+        for number in 0..1_000_000_i64 {
+            // Spread over the whole range, as random tags are.
+            let spread = number.wrapping_mul(0x5851_f42d_4c95_7f2d);
+            ended.end(Tag::from_i64(spread), Position::new(number));
+        }
+
+        assert_eq!(ended.len(), 1_000_000);
+        // A bucket is a tag, a position and a byte; seven of eight may be full. While it grows, the
+        // table of half the size is there, too.
+        let buckets = (ended.ended.capacity() * 8).div_ceil(7);
+        let bytes = buckets * (size_of::<(Tag, Position)>() + 1);
+        assert!(bytes + bytes / 2 < 64 * 1024 * 1024, "{bytes}");
+    }
+
+    #[test]
     fn what_is_known_of_the_log_never_goes_back() {
         let log = LogId::new(&SeededEntropy::new(9)).unwrap();
         let mut ended = EndedTags::new(log, Position::new(10));
