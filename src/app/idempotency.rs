@@ -65,6 +65,8 @@ impl Replay {
         let secret = match &presented.credential {
             Credential::Key(key) => key.expose().as_bytes(),
             Credential::Token(token) => token.as_bytes(),
+            // Not the digest of the key, which is stored.
+            Credential::Dashboard(signed_in) => signed_in.handle.as_bytes(),
             Credential::None | Credential::Cli(_) => return None,
         };
         let key_id = caller.key_id()?.as_str().as_bytes();

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::pulse::POLL_MS;
 use crate::domain::limits;
 use crate::domain::liveness::Position;
-use crate::store::{change_log, change_touch, idempotency, secrets, sessions};
+use crate::store::{change_log, change_touch, dashboard, idempotency, secrets, sessions};
 
 /// How long lies between two polls at least, however much is changed.
 const POLL_PAUSE: Duration = Duration::from_millis(10);
@@ -75,6 +75,7 @@ impl App {
         change_touch::raise_floor(tx.conn(), touches_before).await?;
         change_touch::prune(tx.conn(), touches_before).await?;
         idempotency::prune(tx.conn(), None, now).await?;
+        dashboard::prune(tx.conn(), now).await?;
         secrets::prune(tx.conn(), now.plus_secs(-OLD_SECRET_SECS)).await?;
         sessions::prune(tx.conn(), now.plus_secs(-OLD_SESSION_SECS), PRUNE_ROWS).await?;
         tx.commit().await?;

@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod authorise;
 pub mod change;
+pub mod dashboard;
 pub mod error;
 pub mod feed;
 pub mod gate;
@@ -17,6 +18,7 @@ pub mod memory;
 pub mod pulse;
 pub mod sessions;
 pub mod start;
+pub mod usage;
 pub mod verify;
 pub mod who;
 

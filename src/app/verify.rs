@@ -10,7 +10,8 @@ use crate::domain::environment::Environment;
 use crate::domain::time::Timestamp;
 use crate::token::jws::parse_compact;
 use crate::token::verify::{
-    Audiences, Expected, Leeway, SESSION_TYP, VerifiedSession, verify_session,
+    Audiences, Expected, Explanation, Leeway, SESSION_TYP, VerifiedSession, explain,
+    verify_session,
 };
 use crate::token::{SessionParts, TokenError};
 
@@ -52,5 +53,28 @@ impl App {
             tags,
             rev,
         })
+    }
+}
+
+impl App {
+    /// What a session token says, and each check of it, for people. It tells only what the published
+    /// keys tell; whether the session lives is another question.
+    pub fn explain_session(&self, token: &str) -> Explanation {
+        let now = self.now();
+        let ring = self.signing.ring();
+        let kid = parse_compact(token).map(|parsed| parsed.kid().to_owned());
+        let environment = kid.ok().and_then(|kid| {
+            let all = Environment::ALL.into_iter();
+            all.into_iter()
+                .find(|environment| ring.find(*environment, &kid, now).is_some())
+        });
+        let environment = environment.unwrap_or(Environment::Live);
+        let expected = Expected {
+            issuer: self.issuer(environment),
+            audiences: Audiences::Any,
+            typ: SESSION_TYP,
+            leeway: Leeway::NONE,
+        };
+        explain(token, &ring.verifying(environment, now), &expected, now)
     }
 }

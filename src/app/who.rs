@@ -47,7 +47,8 @@ pub async fn describe(app: &App, caller: &Caller) -> Result<Value, Error> {
     }))
 }
 
-fn effective(effective: &Effective, is_key: bool) -> Value {
+/// What a credential may do, as the API shows it.
+pub fn effective(effective: &Effective, is_key: bool) -> Value {
     let mint = &effective.mint;
     let session = is_key.then(|| {
         json!({

@@ -49,6 +49,14 @@ pub const CREDENTIAL_BYTES_MAX: usize = 8192;
 pub const FOREIGN_KEY_BYTES_MAX: usize = 512;
 /// Items on one page of a list.
 pub const PAGE_LEN_MAX: u32 = 100;
+/// How long the dashboard may rest before its user signs in again, in seconds.
+pub const SIGN_IN_IDLE_SECS: i64 = 15 * 60;
+/// How long one sign-in to the dashboard lasts at most, in seconds: a working day.
+pub const SIGN_IN_SECS_MAX: i64 = 8 * 3600;
+/// How old the note may be of when the dashboard was used last, in seconds.
+pub const SIGN_IN_SEEN_SECS: i64 = 30;
+/// Browsers that one key may be signed in with at the same time.
+pub const SIGN_INS_PER_KEY_MAX: u32 = 50;
 /// A request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Nesting of a JSON body.

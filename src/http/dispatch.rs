@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::response::Response;
 use ipnet::IpNet;
 
+use super::dashboard;
 use super::endpoint::{Access, Answer, Call, Endpoint, MINT};
 use super::gate::{self, GatePeers};
 use super::headers::{self, HeaderError, RawCredential};
@@ -28,6 +29,7 @@ use super::server::{Handler, PeerAddr};
 use super::sessions;
 use crate::app::App;
 use crate::app::authorise::{Caller, Credential, Facts, Need, Presented, Wish};
+use crate::app::dashboard::SignedIn;
 use crate::app::error::{BadCredential, Error, Forbidden};
 use crate::domain::binding::{Dimension, NamedValues};
 use crate::domain::id::{AccountId, RequestId};
@@ -167,7 +169,7 @@ struct Found {
     named: NamedValues,
 }
 
-async fn handle(
+pub(super) async fn handle(
     edge: &Edge,
     request: Request,
     id: &RequestId,
@@ -183,6 +185,9 @@ async fn handle(
         let answer = gate::judge(edge, gate, &parts, id).await?;
         edge.app.metrics.gate_allowed();
         return Ok(answer);
+    }
+    if dashboard::is_page(target) {
+        return dashboard::answer(edge, parts, body, id, template).await;
     }
     if let Some(found) = find_outside(&parts.method, target)? {
         *template = Some(found.template);
@@ -241,10 +246,14 @@ async fn run(
     let facts = facts(edge, &parts, path, id, named)?;
     let local = parts.extensions.get::<LocalOperator>().cloned();
     let wish = wish(headers)?;
-    let credential = match (access, &local) {
-        (_, Some(LocalOperator(account))) => Credential::Cli(account.clone()),
-        (Access::Public, None) => Credential::None,
-        (Access::Caller(_) | Access::ForChild(_), None) => credential(headers)?,
+    let signed_in = parts.extensions.get::<SignedIn>();
+    let credential = match (access, &local, signed_in) {
+        (_, Some(LocalOperator(account)), _) => Credential::Cli(account.clone()),
+        (Access::Public, None, _) => Credential::None,
+        (Access::Caller(_) | Access::ForChild(_), None, Some(signed_in)) => {
+            Credential::Dashboard(signed_in.clone())
+        }
+        (Access::Caller(_) | Access::ForChild(_), None, None) => credential(headers)?,
     };
     let (need, wish) = match access {
         Access::Public => (MINT, None),
@@ -307,7 +316,7 @@ pub(super) fn turn_of(caller: &Caller, limit: RateLimit) -> Option<(u32, u32, i6
     }
 }
 
-fn facts(
+pub(super) fn facts(
     edge: &Edge,
     parts: &Parts,
     path: RequestPath,
@@ -457,7 +466,7 @@ fn bound_by(placeholder: &str) -> Option<Dimension> {
 
 /// The values of the placeholders when the segments are those of the path. A literal wins over a
 /// placeholder because it stands first in the table.
-fn match_line(path: &str, segments: &[&str]) -> Option<Vec<String>> {
+pub(super) fn match_line(path: &str, segments: &[&str]) -> Option<Vec<String>> {
     let mut params = Vec::new();
     let mut wanted = path.split('/');
     for segment in segments {

@@ -2,6 +2,7 @@
 
 mod activity;
 mod audit;
+mod dashboard;
 mod dispatch;
 mod endpoint;
 mod feed;
@@ -20,8 +21,10 @@ mod sessions;
 mod signing_keys;
 mod tokens;
 mod unrouted;
+mod usage;
 mod users;
 
+pub use dashboard::pages;
 pub use dispatch::{Edge, LocalOperator, Service, router};
 pub use gate::{GatePeers, GateProblem};
 pub use problem::Problem;

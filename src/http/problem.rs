@@ -69,6 +69,15 @@ struct Row {
     extra: Map<String, Value>,
 }
 
+/// What people are told of an error.
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
+    pub(super) status: StatusCode,
+    pub(super) error_code: String,
+    pub(super) message: String,
+    pub(super) extra: Map<String, Value>,
+}
+
 impl Row {
     fn new(
         status: StatusCode,
@@ -163,6 +172,23 @@ impl Problem {
                 "Accept application/json or application/jsonl.",
             ),
             Self::Gate(error) => Row::forbidden(error.code(), sentence(error)),
+        }
+    }
+
+    /// The error as a page of the dashboard shows it.
+    pub(super) fn shown(&self) -> Shown {
+        let Row {
+            status,
+            error_code,
+            message,
+            extra,
+            ..
+        } = self.row();
+        Shown {
+            status,
+            error_code: error_code.to_owned(),
+            message,
+            extra,
         }
     }
 

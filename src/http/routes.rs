@@ -5,7 +5,9 @@ use super::endpoint::{
     reads,
 };
 use super::gate::{self, Convention};
-use super::{audit, feed, oauth, operation, sessions, signing_keys, tokens, users};
+use super::{
+    audit, dashboard, feed, oauth, operation, sessions, signing_keys, tokens, usage, users,
+};
 use crate::app::authorise::{Need, RouteCheck};
 use crate::domain::decision::BindingCheck;
 use crate::domain::restrictions::Manage::{Audit, Tokens, Users};
@@ -62,6 +64,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         "token/create",
         Caller(changes(Tokens)),
         tokens::create
+    ),
+    line!(
+        "POST",
+        "token/preview",
+        Caller(reads(Tokens)),
+        tokens::preview
     ),
     line!("GET", "token/list", Caller(reads(Tokens)), tokens::list),
     line!("POST", "token/report", Public, tokens::report),
@@ -203,6 +211,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     line!("POST", "authorize/explain", Caller(HOLDER), gate::explain),
     line!("GET", "audit/list", Caller(reads(Audit)), audit::list),
     line!("GET", "revocations", Public, feed::live),
+    line!("GET", "usage/fetch", Caller(reads(Audit)), usage::fetch),
     line!(
         "GET",
         "signing-key/list",
@@ -330,6 +339,7 @@ pub fn templates() -> Vec<&'static str> {
         .map(|line| line.path)
         .chain(GATES.iter().map(|line| line.template))
         .chain(profile)
+        .chain(dashboard::PAGES.iter().map(|page| page.path))
         .collect()
 }
 

@@ -157,3 +157,33 @@ fn template_item(template: &Template) -> TemplateItem {
         item,
     }
 }
+
+pub(super) async fn preview(call: Call) -> Result<Response, Problem> {
+    let preview = call.app.preview_token(call.caller()?, call.json()?)?;
+    let problem = preview.excess.map(|error| {
+        let shown = Problem::from(error).shown();
+        let mut problem = json!({ "code": shown.error_code, "message": shown.message });
+        if let Value::Object(problem) = &mut problem {
+            problem.extend(shown.extra);
+        }
+        problem
+    });
+    let effective = &preview.effective;
+    let tried = preview.tried.map(|tried| {
+        let outcome = |by: Option<Option<String>>| {
+            json!({ "allowed": by.is_some(), "pattern": by.flatten() })
+        };
+        json!({
+            "method": tried.method,
+            "path": tried.path.as_str(),
+            "call": outcome(tried.by(&effective.call)),
+            "session": outcome(tried.by(&effective.mint_ceilings(None))),
+        })
+    });
+    ok(&json!({
+        "permitted": problem.is_none(),
+        "problem": problem,
+        "effective": who::effective(effective, true),
+        "request": tried,
+    }))
+}

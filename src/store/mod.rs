@@ -8,6 +8,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod change_log;
 pub mod change_touch;
+pub mod dashboard;
 pub mod error;
 pub mod idempotency;
 pub mod instance;
@@ -15,6 +16,7 @@ mod open;
 pub mod secrets;
 pub mod sessions;
 pub mod signing_keys;
+pub mod usage;
 
 pub use error::StoreError;
 pub use open::{OpenError, PoolSize};

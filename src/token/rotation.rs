@@ -22,6 +22,11 @@ pub struct RotationPolicy {
 }
 
 impl RotationPolicy {
+    /// After how many seconds the active key is replaced; `None` by command only.
+    pub const fn period_secs(&self) -> Option<i64> {
+        self.period_secs
+    }
+
     /// New keys sign with `alg`; a key is published for `lead_secs` before it signs, and never
     /// for less than `jwks_max_age_secs`, for which verifiers may keep our key set; the active key
     /// is replaced after `period_secs`, or by command only.

@@ -9,7 +9,7 @@ use super::view::TokenCreated;
 use super::{apply_profile, check_introspect, digest_taken};
 use crate::app::App;
 use crate::app::authorise::{Caller, Presented};
-use crate::app::change::{About, Change};
+use crate::app::change::About;
 use crate::app::error::{self, Conflict, Error, Forbidden};
 use crate::app::idempotency::{Once, Replay};
 use crate::domain::account::Account;
@@ -21,7 +21,7 @@ use crate::domain::effective::Effective;
 use crate::domain::environment::Environment;
 use crate::domain::id::{AccountId, KeyId};
 use crate::domain::limits;
-use crate::domain::liveness::Tag;
+use crate::domain::liveness::{Position, Tag};
 use crate::domain::origin::Domains;
 use crate::domain::restrictions::{Impersonation, MintRestrictions, Restrictions};
 use crate::domain::secret::{KeyDigest, KeyKind};
@@ -99,7 +99,8 @@ impl App {
             &caller.effective,
             caller.subject()?.account(),
             new,
-            &change,
+            change.now,
+            change.position(),
         )?;
         let secret = self.insert_with_secret(&mut change, &key).await?;
         self.record_key(
@@ -151,7 +152,14 @@ impl App {
         }
         let mut own_power = Effective::clone(&caller.effective);
         own_power.grantors.clear();
-        let mut key = self.new_key(&caller, &own_power, &account, new, &change)?;
+        let mut key = self.new_key(
+            &caller,
+            &own_power,
+            &account,
+            new,
+            change.now,
+            change.position(),
+        )?;
         key.maker = None;
         key.depth = 1;
         for granted in &mine {
@@ -228,7 +236,14 @@ impl App {
             config,
             ..NewToken::default()
         };
-        let mut key = self.new_key(&caller, &caller.effective, &account, new, &change)?;
+        let mut key = self.new_key(
+            &caller,
+            &caller.effective,
+            &account,
+            new,
+            change.now,
+            change.position(),
+        )?;
         key.maker = None;
         key.depth = 1;
         api_keys::insert(change.conn(), &key).await?;
@@ -268,9 +283,34 @@ impl App {
         ceiling: &Effective,
         account: &Account,
         new: NewToken,
-        change: &Change<'_>,
+        now: Timestamp,
+        position: Position,
     ) -> Result<ApiKey, Error> {
-        let now = change.now;
+        let key = self.draft(caller, ceiling, account, new, now, position)?;
+        Self::check_made(caller, ceiling, &key)?;
+        Ok(key)
+    }
+
+    /// Whether the caller may make a key.
+    pub(super) fn check_made(
+        caller: &Caller,
+        ceiling: &Effective,
+        key: &ApiKey,
+    ) -> Result<(), Error> {
+        check_introspect(caller, &key.restrictions)?;
+        Ok(covers(ceiling, &key.effective())?)
+    }
+
+    /// A key as it was asked for, whether or not the caller may make it.
+    pub(super) fn draft(
+        &self,
+        caller: &Caller,
+        ceiling: &Effective,
+        account: &Account,
+        new: NewToken,
+        now: Timestamp,
+        position: Position,
+    ) -> Result<ApiKey, Error> {
         let NewToken {
             name,
             description,
@@ -339,13 +379,11 @@ impl App {
             ended: None,
             tag: Tag::new(&*self.entropy)?,
             line_tag: Tag::new(&*self.entropy)?,
-            made_at: change.position(),
+            made_at: position,
             line_cut_at: None,
             created_at: now,
             updated_at: now,
         };
-        check_introspect(caller, &key.restrictions)?;
-        covers(ceiling, &key.effective())?;
         Ok(key)
     }
 

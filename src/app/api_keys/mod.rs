@@ -3,10 +3,12 @@
 mod change;
 mod create;
 mod end;
+mod preview;
 mod view;
 
 pub use change::{Rotation, TokenChanges};
 pub use create::{ImportedToken, NewToken};
+pub use preview::{NewPreview, Preview, Tried};
 pub use view::{SecretItem, TokenCreated, TokenItem};
 
 use serde_json::Map;

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::app::error::{BadCredential, Error};
 use crate::app::pulse::reborrow;
 use crate::domain::api_key::KeyChain;
+use crate::domain::effective::Effective;
 use crate::domain::id::KeyId;
 use crate::domain::liveness::Rev;
 use crate::domain::secret::KeyDigest;
@@ -37,25 +38,22 @@ impl App {
                 .known()
                 .min(head)
                 .ok_or(BadCredential::TokenEnded)?,
-            Credential::None | Credential::Key(_) | Credential::Cli(_) => head,
+            Credential::None
+            | Credential::Key(_)
+            | Credential::Cli(_)
+            | Credential::Dashboard(_) => head,
         };
         let (who, effective) = match &presented.credential {
             Credential::None => return Err(BadCredential::Missing.into()),
             Credential::Key(key) => {
                 let digest = key.digest();
-                let found = self.identify_key(conn, &digest, presented, now).await?;
-                let (chain, secret_expires_at) = found;
-                let chain = Arc::new(chain);
-                let mut own = chain.key().effective();
-                own.operator = own.operator && self.is_operator(chain.key());
-                let own = Arc::new(own);
-                // What is read under the lock is not there for others before it is committed.
-                if first {
-                    let parts = (Arc::clone(&chain), Arc::clone(&own));
-                    let known = KnownKey::new(parts.0, parts.1, secret_expires_at, rev);
-                    self.remembered.key(&digest, known);
-                }
-                (Who::Key(chain), own)
+                self.identify_as_key(conn, &digest, presented, rev, first)
+                    .await?
+            }
+            // As the key, now.
+            Credential::Dashboard(signed_in) => {
+                self.identify_as_key(conn, &signed_in.key, presented, rev, first)
+                    .await?
             }
             Credential::Token(token) => {
                 let session = self.identify_token(token, presented, now)?;
@@ -88,6 +86,30 @@ impl App {
             .known()
             .min(head)
             .ok_or_else(|| BadCredential::TokenEnded.into())
+    }
+
+    /// The key of a digest, with what it may do.
+    async fn identify_as_key(
+        &self,
+        conn: Conn<'_>,
+        digest: &KeyDigest,
+        presented: &Presented,
+        rev: Rev,
+        first: bool,
+    ) -> Result<(Who, Arc<Effective>), Error> {
+        let now = self.now();
+        let (chain, secret_expires_at) = self.identify_key(conn, digest, presented, now).await?;
+        let chain = Arc::new(chain);
+        let mut own = chain.key().effective();
+        own.operator = own.operator && self.is_operator(chain.key());
+        let own = Arc::new(own);
+        // What is read under the lock is not there for others before it is committed.
+        if first {
+            let parts = (Arc::clone(&chain), Arc::clone(&own));
+            let known = KnownKey::new(parts.0, parts.1, secret_expires_at, rev);
+            self.remembered.key(digest, known);
+        }
+        Ok((Who::Key(chain), own))
     }
 
     async fn identify_key(

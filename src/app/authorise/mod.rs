@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::App;
+use super::dashboard::SignedIn;
 use super::error::{BadCredential, Error};
 use super::pulse::reborrow;
 use crate::domain::account::AccountChain;
@@ -33,7 +34,7 @@ use crate::token::claims::Claims;
 use recall::Recalled;
 pub(crate) use recall::Remembered;
 
-/// What came in the `Authorization` header, not yet believed.
+/// What came with the request, not yet believed.
 #[derive(Debug, Clone)]
 pub enum Credential {
     /// Nothing.
@@ -45,6 +46,8 @@ pub enum Credential {
     /// The operator's CLI, which has the database before it. `None` speaks for the operator
     /// account.
     Cli(Option<AccountId>),
+    /// The dashboard's cookie, which stands for the key with which its user signed in.
+    Dashboard(SignedIn),
 }
 
 impl Credential {

@@ -132,6 +132,7 @@ impl App {
     pub(super) fn recall(&self, presented: &Presented, now: Timestamp) -> Option<Recalled> {
         match &presented.credential {
             Credential::Key(key) => self.recall_key(&key.digest(), presented, now),
+            Credential::Dashboard(signed_in) => self.recall_key(&signed_in.key, presented, now),
             // At hallpass's own doors a session speaks for itself, and its account is read.
             Credential::Token(token) if presented.need.door == Door::Gate => {
                 self.recall_token(token, now)

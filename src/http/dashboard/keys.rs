@@ -1,0 +1,369 @@
+//! API keys: the list, one key, and what is done to it.
+
+use axum::response::Response;
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use super::api::Ask;
+use super::fields::escape;
+use super::new_key::{self, restrictions};
+use super::page::{Failure, problem};
+use super::redirect;
+use super::show::{
+    collect, field, has_text, id_link, id_text, instant, is, once, pager, secret, select, state,
+    term, text, texts, time,
+};
+use super::visit::Visit;
+use crate::app::error::Error;
+
+const STATES: [(&str, &str); 4] = [
+    ("", "Any state"),
+    ("active", "Active"),
+    ("disabled", "Disabled"),
+    ("expired", "Expired"),
+];
+const ENVIRONMENTS: [(&str, &str); 3] = [("", "Live and test"), ("live", "Live"), ("test", "Test")];
+
+pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
+    let (searched, wanted) = (visit.query.get("q"), visit.query.get("state"));
+    let ask = Ask::get("token/list").with("environment", visit.query.get("environment"));
+    let listed = collect(&visit, ask, |key| {
+        (wanted.is_empty() || text(key, "state") == wanted)
+            && has_text(
+                key,
+                &["name", "description", "externalId", "hint", "id"],
+                searched,
+            )
+    })
+    .await?;
+    let now = visit.now();
+    let body = html! {
+        div.head {
+            h1 { "Keys" }
+            @if visit.may_change("token/create", "tokens") { a.button.primary href="/ui/keys/new" { "New key" } }
+        }
+        (visit.notice())
+        form.filters method="get" action="/ui/keys" role="search" {
+            label.hide for="q" { "Search" }
+            input id="q" name="q" type="search" value=(searched) placeholder="Name, hint, external id";
+            label.hide for="state" { "State" }
+            (select("state", wanted, &STATES))
+            label.hide for="environment" { "Environment" }
+            (select("environment", visit.query.get("environment"), &ENVIRONMENTS))
+            button type="submit" { "Filter" }
+        }
+        @if listed.items.is_empty() {
+            p.empty { "No key is like that." }
+        } @else {
+            table {
+                caption.hide { "API keys" }
+                thead { tr {
+                    th scope="col" { "Name" } th scope="col" { "Key" } th scope="col" { "State" }
+                    th scope="col" { "May call" } th scope="col" { "Last used" } th scope="col" { "From" }
+                    th scope="col" { "Made" }
+                } }
+                tbody { @for key in &listed.items { (row(&visit, key, now)) } }
+            }
+            (pager(&visit, &listed, "/ui/keys"))
+        }
+    };
+    Ok(visit.page("Keys", &body))
+}
+
+fn row(visit: &Visit<'_>, key: &Value, now: crate::domain::time::Timestamp) -> Markup {
+    let id = text(key, "id");
+    let name = text(key, "name");
+    let own = visit.user.as_ref().is_some_and(|user| user.key_id() == id);
+    html! {
+        tr {
+            td data-label="Name" {
+                a.name dir="auto" href=(format!("/ui/keys/{}", escape(id))) {
+                    @if name.is_empty() { "(no name)" } @else { (name) }
+                }
+                @if own { " " span.badge { "this sign-in" } }
+            }
+            td.mono data-label="Key" { (text(key, "hint")) }
+            td data-label="State" {
+                (state(text(key, "state")))
+                @if text(key, "environment") == "test" { " " span.badge.test { "test" } }
+                @if is(key, "operator") { " " span.badge { "operator" } }
+            }
+            td data-label="May call" { (summary(key)) }
+            td data-label="Last used" { (time(instant(key, "lastUsedAt"), now)) }
+            td.mono data-label="From" { (text(key, "lastUsedAddress")) }
+            td data-label="Made" { (time(instant(key, "createdAt"), now)) }
+        }
+    }
+}
+
+/// What a key may call, in one line.
+fn summary(key: &Value) -> Markup {
+    let config = key.get("config").unwrap_or(&Value::Null);
+    match texts(config, "allowedRoutes") {
+        None if is(key, "unrestricted") => html! { strong { "everything" } },
+        None => html! { "all routes" },
+        Some(routes) => match routes.as_slice() {
+            [] => html! { "nothing" },
+            [one] => html! { code { (one) } },
+            [one, others @ ..] => {
+                html! { code { (one) } span.faint { " and " (others.len()) " more" } }
+            }
+        },
+    }
+}
+
+/// A key, and whether it may be changed from here.
+async fn fetch(visit: &Visit<'_>) -> Result<Value, Failure> {
+    visit
+        .ask(Ask::get(format!("token/{}/fetch", escape(visit.param(0)))))
+        .await
+}
+
+pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
+    let key = fetch(&visit).await?;
+    let tried = new_key::try_existing(&visit, &key).await?;
+    let body = one(&visit, &key, &html! {}, &tried);
+    Ok(visit.page(title(&key), &body))
+}
+
+fn title(key: &Value) -> &str {
+    match text(key, "name") {
+        "" => text(key, "hint"),
+        name => name,
+    }
+}
+
+fn one(visit: &Visit<'_>, key: &Value, above: &Markup, tried: &Markup) -> Markup {
+    let now = visit.now();
+    let id = text(key, "id");
+    let base = format!("/ui/keys/{}", escape(id));
+    let enabled = is(key, "enabled");
+    let own = visit.user.as_ref().is_some_and(|user| user.key_id() == id);
+    html! {
+        p.crumb { a href="/ui/keys" { "Keys" } }
+        div.head {
+            h1 dir="auto" { (title(key)) }
+            (state(text(key, "state")))
+            @if text(key, "environment") == "test" { span.badge.test { "test" } }
+            @if is(key, "operator") { span.badge { "operator" } }
+            @if own { span.badge { "this sign-in" } }
+        }
+        (visit.notice())
+        (above)
+        @if visit.may_change(&format!("token/{id}/update"), "tokens") {
+            div.actions {
+                a.button href=(format!("{base}/rotate")) { "Rotate" }
+                @if enabled {
+                    @if !own { a.button href=(format!("{base}/end-sessions")) { "End its sessions" } }
+                    a.button href=(format!("{base}/disable")) { "Disable" }
+                } @else {
+                    (visit.button(&format!("{base}/enable"), "", "Enable"))
+                }
+                a.button.danger href=(format!("{base}/revoke")) { "Revoke" }
+            }
+        }
+        div.columns {
+            section.card {
+                h2 { "Key" }
+                dl {
+                    (term("Id", &html! { span.mono { (id) } }))
+                    @if !text(key, "description").is_empty() {
+                        (term("Description", &html! { span dir="auto" { (text(key, "description")) } }))
+                    }
+                    @if !text(key, "externalId").is_empty() {
+                        (term("External id", &html! { span.mono { (text(key, "externalId")) } }))
+                    }
+                    (term("Made", &time(instant(key, "createdAt"), now)))
+                    (term("Expires", &time(instant(key, "expiresAt"), now)))
+                    (term("Last used", &html! {
+                        (time(instant(key, "lastUsedAt"), now))
+                        @if !text(key, "lastUsedAddress").is_empty() {
+                            " from " span.mono { (text(key, "lastUsedAddress")) }
+                        }
+                        @if !text(key, "lastUsedAgent").is_empty() {
+                            br; span.faint { (text(key, "lastUsedAgent")) }
+                        }
+                    }))
+                    @if !text(key, "makerId").is_empty() {
+                        (term("Made with", &id_link("/ui/keys", text(key, "makerId"))))
+                    }
+                    @if !text(key, "grantorId").is_empty() {
+                        (term("Granted by", &id_text(text(key, "grantorId"))))
+                    }
+                }
+                p { a href=(format!("/ui/sessions?tokenId={}", escape(id))) { "Sessions of this key" } }
+            }
+            section.card {
+                h2 { "Secrets" }
+                (secrets(key, now))
+            }
+            section.card {
+                h2 { "What it may do" }
+                (restrictions(key.get("config").unwrap_or(&Value::Null), is(key, "unrestricted")))
+            }
+            section.card #try {
+                h2 { "Try a request" }
+                (tried)
+            }
+        }
+    }
+}
+
+fn secrets(key: &Value, now: crate::domain::time::Timestamp) -> Markup {
+    let secrets = key.get("secrets").and_then(Value::as_array);
+    html! {
+        table.small {
+            caption.hide { "Secrets of this key" }
+            thead { tr {
+                th scope="col" { "Secret" } th scope="col" { "Made" } th scope="col" { "Works until" }
+                th scope="col" { "Last used" } th scope="col" { "From" }
+            } }
+            tbody {
+                @for secret in secrets.into_iter().flatten() {
+                    @let end = instant(secret, "expiresAt");
+                    tr {
+                        td.mono data-label="Secret" { (text(secret, "hint")) }
+                        td data-label="Made" { (time(instant(secret, "createdAt"), now)) }
+                        td data-label="Works until" {
+                            @match end {
+                                None => "rotated or revoked",
+                                Some(end) if end <= now => { "ended " (time(Some(end), now)) },
+                                Some(end) => (time(Some(end), now)),
+                            }
+                        }
+                        td data-label="Last used" { (time(instant(secret, "lastUsedAt"), now)) }
+                        td.mono data-label="From" { (text(secret, "lastUsedAddress")) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Asks before something is done that cannot be taken back.
+pub(super) async fn confirm(visit: Visit<'_>) -> Result<Response, Failure> {
+    let key = fetch(&visit).await?;
+    let act = visit.param(1).to_owned();
+    let (heading, button, words) = match act.as_str() {
+        "rotate" => (
+            "Rotate",
+            "Rotate",
+            html! {
+                p { "A new secret is made for the same key. The old one works on for a while, so that whoever holds it can change over." }
+                (field("overlap", "The old secret works for", "", &select("overlap", "86400", &OVERLAPS)))
+            },
+        ),
+        "disable" => (
+            "Disable",
+            "Disable",
+            html! {
+                p { "The key stops working now, its sessions end, and so do the keys that were made with it. It can be enabled again; they cannot." }
+            },
+        ),
+        "end-sessions" => (
+            "End the sessions of",
+            "End its sessions",
+            html! {
+                p { "Every session that this key minted ends now. The key itself goes on: it is disabled and enabled again. The keys that were made with it end." }
+            },
+        ),
+        "revoke" => (
+            "Revoke",
+            "Revoke for ever",
+            html! {
+                p { "The key is deleted. Its sessions and all keys that were made with it end now. This cannot be taken back." }
+            },
+        ),
+        _ => return Err(Error::NotFound.into()),
+    };
+    let own = visit
+        .user
+        .as_ref()
+        .is_some_and(|user| user.key_id() == text(&key, "id"));
+    let base = format!("/ui/keys/{}", escape(text(&key, "id")));
+    let danger = act != "rotate";
+    let body = html! {
+        p.crumb { a href="/ui/keys" { "Keys" } " / " a dir="auto" href=(base) { (title(&key)) } }
+        h1 { (heading) " " span dir="auto" { (title(&key)) } }
+        div.card.narrow {
+            form method="post" action=(format!("{base}/{act}")) {
+                (visit.hidden())
+                (once(&visit)?)
+                (words)
+                @if own { p.warning { "This is the key with which you are signed in." } }
+                div.actions {
+                    button.(if danger { "danger" } else { "primary" }) type="submit" { (button) }
+                    a.button href=(base) { "Cancel" }
+                }
+            }
+        }
+    };
+    Ok(visit.page(heading, &body))
+}
+
+const OVERLAPS: [(&str, &str); 5] = [
+    ("0", "no longer: cut it off now"),
+    ("3600", "an hour"),
+    ("86400", "a day"),
+    ("604800", "a week"),
+    ("2592000", "30 days"),
+];
+
+pub(super) async fn rotate(visit: Visit<'_>) -> Result<Response, Failure> {
+    let overlap: i64 = visit
+        .form
+        .get("overlap")
+        .parse()
+        .map_err(|_| Failure::bad("Say for how long the old secret works."))?;
+    let path = format!("token/{}/rotate", escape(visit.param(0)));
+    let ask = Ask::post(path, json!({ "overlapInSeconds": overlap }));
+    let made = visit.ask(ask.once(visit.form.get("_once"))).await?;
+    let above = html! {
+        div.made role="status" {
+            p { strong { "The new secret is shown this once." } " Put it where it is used, then let the old one end." }
+            (secret("secret", "New secret", text(&made, "token")))
+            @if let Some(end) = instant(&made, "previousExpiresAt") {
+                p { "The old secret works until " (super::show::exact(end)) "." }
+            }
+        }
+    };
+    // With no overlap the key of this sign-in is over, and so is the sign-in.
+    let body = match fetch(&visit).await {
+        Ok(key) => one(&visit, &key, &above, &html! {}),
+        Err(failure) => html! { h1 { "Rotated" } (above) (problem(&failure)) },
+    };
+    Ok(visit.page("Rotated", &body))
+}
+
+async fn update(visit: &Visit<'_>, changes: Value) -> Result<(), Failure> {
+    let path = format!("token/{}/update", escape(visit.param(0)));
+    visit.ask(Ask::post(path, changes)).await?;
+    Ok(())
+}
+
+fn back(visit: &Visit<'_>, done: &str) -> Response {
+    redirect(&format!("/ui/keys/{}?done={done}", escape(visit.param(0))))
+}
+
+pub(super) async fn disable(visit: Visit<'_>) -> Result<Response, Failure> {
+    update(&visit, json!({ "enabled": false })).await?;
+    Ok(back(&visit, "disabled"))
+}
+
+pub(super) async fn enable(visit: Visit<'_>) -> Result<Response, Failure> {
+    update(&visit, json!({ "enabled": true })).await?;
+    Ok(back(&visit, "enabled"))
+}
+
+/// Disabling a key ends its sessions, and enabling brings none back.
+pub(super) async fn end_sessions(visit: Visit<'_>) -> Result<Response, Failure> {
+    update(&visit, json!({ "enabled": false })).await?;
+    update(&visit, json!({ "enabled": true })).await?;
+    Ok(back(&visit, "ended"))
+}
+
+pub(super) async fn revoke(visit: Visit<'_>) -> Result<Response, Failure> {
+    let path = format!("token/{}/delete", escape(visit.param(0)));
+    visit.ask(Ask::post(path, json!({}))).await?;
+    Ok(redirect("/ui/keys?done=revoked"))
+}
