@@ -11,6 +11,12 @@ mod dependencies;
 #[cfg(test)]
 #[expect(
     clippy::string_slice,
+    reason = "texts of tests are ASCII, and plain code reads better here than fast code"
+)]
+mod dashboard;
+#[cfg(test)]
+#[expect(
+    clippy::string_slice,
     clippy::format_collect,
     clippy::format_push_string,
     clippy::single_match_else,

@@ -63,7 +63,7 @@ impl App {
             path,
         } = wanted;
         let ceiling = &caller.effective;
-        let account = caller.subject.account();
+        let account = caller.subject()?.account();
         let position = Position::new(0);
         let key = self.draft(caller, ceiling, account, token, self.now(), position)?;
         let tried = match path.as_deref().map(str::trim) {

@@ -31,7 +31,7 @@ use axum::http::header::{
     CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::dispatch::{Edge, match_line};
@@ -149,7 +149,10 @@ pub(super) async fn answer(
     id: &RequestId,
     template: &mut Option<&'static str>,
 ) -> Result<Response, Problem> {
-    let (page, params) = find(parts.method.as_str(), parts.uri.path())?;
+    let (page, params) = match find(parts.method.as_str(), parts.uri.path()) {
+        Ok(found) => found,
+        Err(problem) => return Ok(nothing(problem)),
+    };
     *template = Some(page.path);
     let body = read_bytes(body).await?;
     let visit = Visit {
@@ -177,8 +180,25 @@ pub(super) async fn answer(
         Ok(Guarded::Answer(response)) => response,
         Err(failure) => page::failure(&page::Frame::bare(), failure),
     };
-    protect(response.headers_mut());
+    protect(&mut response);
     Ok(response)
+}
+
+/// There is no such page, or not for this method.
+fn nothing(problem: Problem) -> Response {
+    let allowed = if let Problem::Method(allowed) = &problem {
+        Some(HeaderValue::from_static(allowed))
+    } else {
+        None
+    };
+    let mut response = page::failure(&page::Frame::bare(), problem.into());
+    if let Some(allowed) = allowed {
+        response
+            .headers_mut()
+            .insert(axum::http::header::ALLOW, allowed);
+    }
+    protect(&mut response);
+    response
 }
 
 fn find(method: &str, path: &str) -> Result<(&'static Page, Vec<String>), Problem> {
@@ -208,7 +228,14 @@ fn find(method: &str, path: &str) -> Result<(&'static Page, Vec<String>), Proble
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-fn protect(headers: &mut HeaderMap) {
+fn protect(response: &mut Response) {
+    let unauthenticated = response.status() == StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    if unauthenticated {
+        // RFC 9110 wants one; browsers know nothing of this scheme and ask nobody.
+        let challenge = HeaderValue::from_static("Bearer realm=\"hallpass\"");
+        headers.insert(axum::http::header::WWW_AUTHENTICATE, challenge);
+    }
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_FRAME_OPTIONS, "DENY"),

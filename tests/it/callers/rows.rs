@@ -235,6 +235,10 @@ fn tokens() -> Vec<Row> {
         row("tokenCreate", Target::Own, |_| {
             post("/v1/token/create", json!({"unrestricted": true}))
         }),
+        row("tokenPreview", Target::Own, |_| {
+            let token = json!({"unrestricted": true});
+            post("/v1/token/preview", json!({"token": token}))
+        }),
         row("tokenList", Target::Quiet, |_| get("/v1/token/list")),
         row("tokenTemplateList", Target::Quiet, |_| {
             get("/v1/token/template/list")
@@ -381,6 +385,7 @@ fn others() -> Vec<Row> {
         }),
         gateway("authorizeEnvoy", |_| get("/v1/authorize/envoy/v1/order/o1")),
         row("auditList", Target::Ledger, |_| get("/v1/audit/list")),
+        row("usageFetch", Target::Own, |_| get("/v1/usage/fetch")),
         row("signingKeyList", Target::Operator, |_| {
             get("/v1/signing-key/list")
         })

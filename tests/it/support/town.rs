@@ -284,6 +284,7 @@ const TABLES: &[&str] = &[
     "audit",
     "signing_key",
     "idempotency",
+    "dashboard_sign_in",
 ];
 
 fn settings(toml: &str) -> Settings {
@@ -667,6 +668,32 @@ impl Answer {
         self.text().replace(id, "req_")
     }
 
+    /// What holds for every answer of the dashboard.
+    fn check_page(&self) {
+        let policy = self.header("content-security-policy").unwrap_or_default();
+        assert!(policy.starts_with("default-src 'none';"), "{self}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{self}");
+        assert!(!policy.contains("unsafe"), "{self}");
+        assert_eq!(self.header("x-frame-options"), Some("DENY"), "{self}");
+        assert_eq!(self.header("referrer-policy"), Some("same-origin"));
+        if self.header("content-type") != Some("text/html; charset=utf-8") {
+            return;
+        }
+        assert_eq!(self.header("cache-control"), Some("no-store"), "{self}");
+        let page = self.text().to_lowercase();
+        for inline in [" style=", "<style", " onclick=", " onload=", "javascript:"] {
+            assert!(!page.contains(inline), "{inline}: {self}");
+        }
+        assert_eq!(
+            page.matches("<script").count(),
+            page.matches("<script src=").count()
+        );
+        assert!(
+            !page.contains("href=\"http") && !page.contains("src=\"http"),
+            "{self}"
+        );
+    }
+
     fn check_contract(&self, method: &str, path: &str) {
         assert!(self.header("x-request-id").is_some(), "{self}");
         let challenged = self.headers.contains_key("www-authenticate");
@@ -677,6 +704,9 @@ impl Answer {
         );
         if method == "OPTIONS" || method == "HEAD" {
             return;
+        }
+        if path == "/" || path.starts_with("/?") || path.starts_with("/ui/") {
+            return self.check_page();
         }
         let status = self.status.as_u16();
         let checked = match self.header("content-type") {

@@ -1,0 +1,317 @@
+//! The pages themselves.
+
+use serde_json::json;
+
+use super::browser::{Browser, between};
+use crate::support::town::Town;
+
+#[tokio::test]
+async fn without_a_sign_in_every_page_asks_for_a_key_and_shows_nothing() {
+    let town = Town::new().await;
+    let key = town.operator_key().await;
+    for (method, path) in hallpass::http::pages() {
+        if method != "GET" || path.contains("{file}") {
+            continue;
+        }
+        let path = path
+            .replace("{id}", &key.id)
+            .replace("{act}", "revoke")
+            .replace("{kid}", "kid");
+        let page = town.nobody().get(&path).await;
+        page.status(200);
+        let text = page.text();
+        assert!(text.contains("action=\"/ui/sign-in\""), "{page}");
+        assert!(!text.contains("sk_live_…k"), "{page}");
+        assert!(!text.contains("Sign out"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn pages_are_no_part_of_the_api() {
+    let mut seen = std::collections::BTreeSet::new();
+    for (method, path) in hallpass::http::pages() {
+        assert!(path == "/" || path.starts_with("/ui/"), "{path}");
+        assert!(["GET", "POST"].contains(&method));
+        assert!(seen.insert((method, path)), "{method} {path} twice");
+    }
+    for operation in Town::contract().operations() {
+        assert!(!operation.path.starts_with("/ui/") && operation.path != "/");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_page_too() {
+    let town = Town::new().await;
+    let nobody = town.nobody();
+    nobody.get("/ui/nothing").await.status(404);
+    nobody.get("/ui/").await.status(404);
+    nobody
+        .get("/ui/assets/style-0000000000000000.css")
+        .await
+        .status(404);
+    let wrong = nobody.send("POST", "/ui/usage", Vec::new()).await;
+    wrong.status(405);
+    assert_eq!(wrong.header("allow"), Some("GET"));
+    nobody.get("/ui").await.status(404);
+}
+
+#[tokio::test]
+async fn assets_are_kept_for_ever_under_names_of_their_content() {
+    let town = Town::new().await;
+    let page = town.nobody().get("/").await.text();
+    for (begin, media_type) in [
+        ("rel=\"stylesheet\" href=\"", "text/css; charset=utf-8"),
+        ("script src=\"", "text/javascript; charset=utf-8"),
+        ("type=\"image/svg+xml\" href=\"", "image/svg+xml"),
+    ] {
+        let path = between(&page, begin, "\"");
+        let asset = town.nobody().get(&path).await;
+        asset.status(200);
+        assert_eq!(asset.header("content-type"), Some(media_type));
+        assert_eq!(
+            asset.header("cache-control"),
+            Some("public, max-age=31536000, immutable")
+        );
+        let text = asset.text();
+        assert!(
+            !text.contains("url(") && !text.contains("@import"),
+            "nothing from elsewhere"
+        );
+    }
+}
+
+#[tokio::test]
+async fn hostile_names_are_text_everywhere() {
+    let town = Town::new().await;
+    let key = town.operator_key().await;
+    let hostile = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u{202e}🦀&amp;";
+    let account = town
+        .operator()
+        .child_with(json!({"name": hostile, "externalId": "\"><svg onload=alert(3)>"}))
+        .await;
+    let named = key
+        .make_key(json!({"name": hostile, "description": hostile, "unrestricted": true}))
+        .await;
+    let session = named
+        .session(json!({"allowedRoutes": ["**"], "data": {"note": hostile}}))
+        .await;
+    let agent = named
+        .caller()
+        .header("user-agent", "<script>alert(4)</script>");
+    agent.get("/v1/token/self/fetch").await.ok();
+    town.write_batches().await;
+    let browser = Browser::signed_in(&town, &named.token).await;
+
+    for path in [
+        "/ui/keys".to_owned(),
+        format!("/ui/keys/{}", named.id),
+        format!("/ui/keys/{}/revoke", named.id),
+        "/ui/accounts".to_owned(),
+        format!("/ui/accounts/{}", account.id),
+        format!("/ui/sessions/{}", session.id),
+        "/ui/ledger".to_owned(),
+        "/ui/keys?q=%3Cscript%3Ealert(5)%3C/script%3E".to_owned(),
+        "/ui/sessions?q=%22%3E%3Cscript%3E&tokenId=".to_owned(),
+        "/ui/keys/new?template=%3Cscript%3E".to_owned(),
+        "/?done=%3Cscript%3E".to_owned(),
+    ] {
+        let page = browser.get(&path).await;
+        let text = page.text();
+        for part in ["<script>", "<img", "<svg onload", "\"'>"] {
+            assert!(!text.contains(part), "{part} in {page}");
+        }
+    }
+    let page = browser.get("/ui/accounts").await.text();
+    assert!(
+        page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn bad_input_is_an_answer_and_stays_in_the_form() {
+    let town = Town::new().await;
+    let key = town.operator().full_key().await;
+    let browser = Browser::signed_in(&town, &key.token).await;
+    let long = "x".repeat(10_000);
+
+    for name in [long.as_str(), "a\u{7}b"] {
+        let page = "/ui/accounts/new";
+        let refused = browser.submit(page, page, &[("name", name)]).await;
+        refused.status(400);
+        assert!(refused.text().contains(&format!("value=\"{name}\"")));
+    }
+    for routes in ["bot/[ab]", "bot//x", "bot/{a,b}", "!bot/**"] {
+        let page = "/ui/keys/new";
+        let refused = browser.submit(page, page, &[("routes", routes)]).await;
+        refused.status(400);
+        assert!(refused.text().contains(routes), "{refused}");
+    }
+    // Filters are texts that are searched, and no patterns.
+    for query in ["q=' OR 1=1 --", "q=%25", "q=*", "q=_", "q=%00"] {
+        let page = browser
+            .get(&format!("/ui/keys?{}", query.replace(' ', "+")))
+            .await;
+        page.status(200);
+        assert!(page.text().contains("No key is like that."), "{query}");
+    }
+    for path in [
+        "/ui/keys?environment=prod",
+        "/ui/ledger?action=nothing",
+        "/ui/sessions?state=dead",
+        "/ui/keys?cursor=x",
+    ] {
+        browser.get(path).await.status(400);
+    }
+    // What is above the limit of a body is refused before anything reads it.
+    let too_long = "x".repeat(70_000);
+    let answer = browser
+        .send("/ui/accounts/new", &[("name", &too_long)])
+        .await;
+    answer.status(413);
+}
+
+#[tokio::test]
+async fn a_narrow_key_is_offered_what_it_may() {
+    let town = Town::new().await;
+    let config = json!({"allowedRoutes": ["session/create", "bot/**"]});
+    let key = town.operator().key(config).await;
+    let browser = Browser::signed_in(&town, &key.token).await;
+
+    let home = browser.get("/").await;
+    home.status(200);
+    assert!(home.text().contains("none of what is shown here"), "{home}");
+    for path in [
+        "/ui/keys",
+        "/ui/sessions",
+        "/ui/accounts",
+        "/ui/ledger",
+        "/ui/usage",
+        "/ui/signing-keys",
+    ] {
+        browser.get(path).await.status(403);
+        assert!(!home.text().contains(&format!("href=\"{path}\"")));
+    }
+    // Restrictions by address hold, too.
+    let config =
+        json!({"allowedRoutes": ["**"], "cidrs": ["198.51.100.0/24"], "manage": ["tokens"]});
+    let key = town.operator().key(config).await;
+    let mut outside = Browser::new(&town);
+    outside.sign_in(&key.token).await.status(403);
+    let mut inside = Browser::new(&town).from("198.51.100.7");
+    inside.sign_in(&key.token).await.status(303);
+    inside.get("/ui/keys").await.status(200);
+    inside.from("192.0.2.1").get("/ui/keys").await.status(403);
+}
+
+#[tokio::test]
+async fn lists_go_on_where_a_page_ends() {
+    let town = Town::new().await;
+    let key = town.operator().full_key().await;
+    for number in 0..120 {
+        let name = format!("n-{number:03}");
+        let body = json!({"name": name, "config": {"allowedRoutes": ["bot/**"]}});
+        key.post("/v1/token/create", body).await.ok();
+        town.advance_ms(1);
+    }
+    let browser = Browser::signed_in(&town, &key.token).await;
+
+    let mut path = "/ui/keys?q=n-".to_owned();
+    let mut names = Vec::new();
+    loop {
+        let text = browser.get(&path).await.text();
+        for part in text.split(">n-").skip(1) {
+            names.push(part[..3].to_owned());
+        }
+        let Some((before, _)) = text.split_once("\">Older") else {
+            break;
+        };
+        let (_, href) = before.rsplit_once("href=\"").unwrap();
+        path = href.replace("&amp;", "&");
+    }
+    let expected: Vec<String> = (0..120)
+        .rev()
+        .map(|number| format!("{number:03}"))
+        .collect();
+    assert_eq!(names, expected);
+}
+
+#[tokio::test]
+async fn the_ledger_is_exported_as_the_api_streams_it() {
+    let town = Town::new().await;
+    let key = town.operator().full_key().await;
+    let browser = Browser::signed_in(&town, &key.token).await;
+
+    let export = browser.get("/ui/ledger/export?action=token.create").await;
+
+    export.status(200);
+    assert_eq!(export.header("content-type"), Some("application/jsonl"));
+    assert_eq!(
+        export.header("content-disposition"),
+        Some("attachment; filename=\"ledger.jsonl\"")
+    );
+    let by_api = key
+        .caller()
+        .header("accept", "application/jsonl")
+        .get("/v1/audit/list?action=token.create")
+        .await;
+    assert_eq!(export.lines(), by_api.lines());
+}
+
+#[tokio::test]
+async fn usage_counts_what_the_ledger_has() {
+    let town = Town::new().await;
+    let parent = town.account("parent").await;
+    let child = parent.child("child").await;
+    let key = parent.full_key().await;
+    let childs = child.full_key().await;
+    let test = parent.test_key().await;
+    for _ in 0..3 {
+        key.session(json!({"allowedRoutes": ["**"]})).await;
+    }
+    childs.session(json!({"allowedRoutes": ["**"]})).await;
+    test.session(json!({"allowedRoutes": ["**"]})).await;
+    town.advance_secs(7200);
+    key.session(json!({"allowedRoutes": ["**"]})).await;
+    let narrow = parent.key(json!({"allowedRoutes": ["bot/**"]})).await;
+    narrow
+        .get("/v1/token/list")
+        .await
+        .refused(403, "ROUTE_NOT_ALLOWED");
+    town.write_batches().await;
+
+    let numbers = async |caller: &crate::support::town::Caller, path: &str, name: &str| {
+        let usage = caller.get(path).await.ok();
+        let steps = usage["steps"].as_array().unwrap().clone();
+        assert_eq!(steps.len(), 48);
+        let numbers: Vec<i64> = steps
+            .iter()
+            .map(|step| step[name].as_i64().unwrap())
+            .filter(|number| *number > 0)
+            .collect();
+        numbers
+    };
+    let day = "/v1/usage/fetch";
+    assert_eq!(numbers(&key, day, "sessions").await, [5, 1]);
+    assert_eq!(
+        numbers(&key, "/v1/usage/fetch?period=hour", "sessions").await,
+        [1]
+    );
+    assert_eq!(numbers(&childs, day, "sessions").await, [1]);
+    assert_eq!(numbers(&test, day, "sessions").await, [1]);
+    assert_eq!(numbers(&key, day, "refusals").await, [1]);
+    assert_eq!(numbers(&test, day, "refusals").await, [0_i64; 0]);
+    key.get("/v1/usage/fetch?period=year")
+        .await
+        .refused(400, "INVALID_REQUEST");
+    key.get("/v1/usage/fetch?a=b")
+        .await
+        .refused(400, "INVALID_REQUEST");
+
+    let browser = Browser::signed_in(&town, &key.token).await;
+    let page = browser.get("/ui/usage").await.text();
+    assert!(
+        page.contains("Sessions minted: 6 in all, 5 at most"),
+        "{page}"
+    );
+}
