@@ -70,7 +70,7 @@ export async function signIn(page, key) {
   await page.goto(url)
   await page.getByLabel('API key').fill(key)
   await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.getByRole('button', { name: 'Sign out' }).waitFor()
+  await page.getByRole('button', { name: 'Sign out', exact: true }).waitFor()
 }
 
 /** What axe finds on the page as it is, serious or worse. */

@@ -10,8 +10,8 @@ use super::new_key::refilled;
 use super::page::{Failure, problem};
 use super::redirect;
 use super::show::{
-    account_name, collect, field, has_text, id_text, input, instant, is, once, pager, state, term,
-    text, time,
+    account_name, collect, field, has_text, id_text, input, instant, is, is_filtered, once, pager,
+    state, term, text, time,
 };
 use super::visit::Visit;
 use crate::app::error::{Error, Forbidden};
@@ -45,7 +45,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
             p.tree-root { span dir="auto" { (account_name(own)) } " " (state(text(own, "state"))) " " span.faint { "this account" } }
         }
         @if listed.items.is_empty() {
-            p.empty { "No account below it is like that." }
+            p.empty { @if is_filtered(&visit) { "No account below it is like that." } @else { "There are no accounts below it yet." } }
         } @else {
             (children(&listed.items, now))
             (pager(&visit, &listed, "/ui/accounts"))

@@ -10,8 +10,8 @@ use super::new_key::{self, restrictions};
 use super::page::{Failure, problem};
 use super::redirect;
 use super::show::{
-    collect, field, has_text, id_link, id_text, instant, is, once, pager, secret, select, state,
-    term, text, texts, time,
+    collect, field, has_text, id_link, id_text, instant, is, is_filtered, once, pager, secret,
+    select, state, term, text, texts, time,
 };
 use super::visit::Visit;
 use crate::app::error::Error;
@@ -53,7 +53,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
             button type="submit" { "Filter" }
         }
         @if listed.items.is_empty() {
-            p.empty { "No key is like that." }
+            p.empty { @if is_filtered(&visit) { "No key is like that." } @else { "There are no keys yet." } }
         } @else {
             table {
                 caption.hide { "API keys" }
@@ -226,7 +226,7 @@ fn secrets(key: &Value, now: crate::domain::time::Timestamp) -> Markup {
                         td data-label="Made" { (time(instant(secret, "createdAt"), now)) }
                         td data-label="Works until" {
                             @match end {
-                                None => "rotated or revoked",
+                                None => "no end",
                                 Some(end) if end <= now => { "ended " (time(Some(end), now)) },
                                 Some(end) => (time(Some(end), now)),
                             }

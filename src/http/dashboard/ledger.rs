@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::api::Ask;
 use super::fields::escape;
 use super::page::Failure;
-use super::show::{Listed, collect, id_link, id_text, instant, pager, select, text, time};
+use super::show::{
+    Listed, collect, id_link, id_text, instant, is_filtered, pager, select, text, time,
+};
 use super::visit::Visit;
 use crate::domain::audit::Action;
 use crate::domain::time::Timestamp;
@@ -88,7 +90,7 @@ fn entries(visit: &Visit<'_>, listed: &Listed, path: &str) -> Markup {
     let now = visit.now();
     html! {
         @if listed.items.is_empty() {
-            p.empty { "The ledger has nothing like that." }
+            p.empty { @if is_filtered(visit) { "The ledger has nothing like that." } @else { "There is nothing yet." } }
         } @else {
             table {
                 caption.hide { "Entries of the ledger" }

@@ -64,11 +64,12 @@ async fn whole(visit: &Visit<'_>, above: &Markup) -> Result<Markup, Failure> {
         h1 { "New key" }
         (above)
         nav.templates aria-label="Templates" {
-            (card(CUSTOM, "Your own", "Write the routes yourself.", chosen))
+            (choice(CUSTOM, "Your own", chosen))
             @for template in &templates {
-                (card(text(template, "name"), text(template, "title"), text(template, "description"), chosen))
+                (choice(text(template, "name"), text(template, "title"), chosen))
             }
         }
+        p.help { (template.map_or("The routes are written by hand.", |template| text(template, "description"))) }
         form.split method="post" action="/ui/keys/new" data-preview="/ui/keys/preview" {
             (visit.hidden())
             (once(visit)?)
@@ -95,14 +96,10 @@ async fn whole(visit: &Visit<'_>, above: &Markup) -> Result<Markup, Failure> {
     })
 }
 
-fn card(name: &str, title: &str, description: &str, chosen: &str) -> Markup {
+fn choice(name: &str, title: &str, chosen: &str) -> Markup {
     let href = format!("/ui/keys/new?template={}", super::fields::escape(name));
     let here = name == chosen;
-    html! {
-        a.template href=(href) aria-current=[here.then_some("true")] {
-            strong { (title) } span { (description) }
-        }
-    }
+    html! { a.template href=(href) aria-current=[here.then_some("true")] { (title) } }
 }
 
 fn inputs(visit: &Visit<'_>, template: Option<&Value>) -> Markup {
@@ -300,7 +297,10 @@ async fn ask(visit: &Visit<'_>, token: &Value) -> Result<Value, Failure> {
     let mut body = json!({ "token": token });
     let path = either("try-path");
     if let (Value::Object(body), false) = (&mut body, path.is_empty()) {
-        body.insert("method".to_owned(), either("try-method").into());
+        let method = either("try-method");
+        if !method.is_empty() {
+            body.insert("method".to_owned(), method.into());
+        }
         body.insert("path".to_owned(), path.into());
     }
     visit.ask(Ask::post("token/preview", body)).await

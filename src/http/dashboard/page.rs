@@ -150,7 +150,7 @@ impl Frame {
                     @if let Some(user) = &self.user {
                         (self.top(user))
                         div.shell {
-                            (self.nav())
+                            (self.nav(user))
                             main #main tabindex="-1" { (self.banner(user)) (body) }
                         }
                     } @else {
@@ -187,7 +187,7 @@ impl Frame {
         }
     }
 
-    fn nav(&self) -> Markup {
+    fn nav(&self, user: &User) -> Markup {
         html! {
             nav.side aria-label="Pages" {
                 ul {
@@ -195,6 +195,10 @@ impl Frame {
                         @let here = self.path.starts_with(path);
                         li { a href=(path) aria-current=[here.then_some("page")] { (name) } }
                     }
+                }
+                form method="post" action="/ui/sign-out-everywhere" {
+                    (hidden(user))
+                    button.quiet type="submit" { "Sign out everywhere" }
                 }
             }
         }

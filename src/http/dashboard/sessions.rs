@@ -10,8 +10,8 @@ use super::new_key::refilled;
 use super::page::{Failure, problem};
 use super::redirect;
 use super::show::{
-    area, collect, field, id_link, id_text, input, instant, labels, once, pager, secret, select,
-    state, term, text, texts, time,
+    area, collect, field, id_link, id_text, input, instant, is_filtered, labels, once, pager,
+    secret, select, state, term, text, texts, time,
 };
 use super::visit::Visit;
 use crate::domain::time::Timestamp;
@@ -56,7 +56,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
             button type="submit" { "Filter" }
         }
         @if listed.items.is_empty() {
-            p.empty { "No session is like that." }
+            p.empty { @if is_filtered(&visit) { "No session is like that." } @else { "There are no sessions yet." } }
         } @else {
             table {
                 caption.hide { "Sessions" }

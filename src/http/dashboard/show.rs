@@ -276,6 +276,14 @@ pub(super) fn pager(visit: &Visit<'_>, listed: &Listed, path: &str) -> Markup {
     }
 }
 
+/// Whether a page shows a part of its list alone.
+pub(super) fn is_filtered(visit: &Visit<'_>) -> bool {
+    visit
+        .query
+        .iter()
+        .any(|(name, value)| name != "done" && !value.is_empty())
+}
+
 /// Whether one of these fields has the text that is searched, whatever its case.
 pub(super) fn has_text(item: &Value, fields: &[&str], searched: &str) -> bool {
     let searched = searched.to_lowercase();

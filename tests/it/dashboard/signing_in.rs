@@ -78,7 +78,7 @@ async fn a_handle_is_no_bearer_and_a_bearer_is_no_handle() {
     assert!(page.text().contains("action=\"/ui/sign-in\""));
     // A session token does not sign in.
     let mut other = Browser::new(&town);
-    other.sign_in(&session.token).await.status(403);
+    other.sign_in(&session.token).await.status(401);
     assert_eq!(other.cookie, None);
 }
 
@@ -210,9 +210,10 @@ async fn one_signs_out_here_or_everywhere() {
 
 #[tokio::test]
 async fn guesses_are_limited_by_address_and_good_keys_are_not() {
-    let town =
-        Town::with_settings("[limits]\nfailed_authentications = { requests = 3, perSeconds = 60 }")
-            .await;
+    let town = Town::with_settings(
+        "[limits]\nfailed_authentications = { requests = 3, per_seconds = 60 }",
+    )
+    .await;
     let key = town.operator().full_key().await;
     let mut browser = Browser::new(&town);
     let wrong = "imported-key-that-nobody-has";
