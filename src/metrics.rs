@@ -90,6 +90,12 @@ impl Metrics {
         self.gate_refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many requests the gate allowed and refused.
+    pub fn gate_decisions(&self) -> (u64, u64) {
+        let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (number(&self.gate_allowed), number(&self.gate_refused))
+    }
+
     /// A request was refused with this `error.code`.
     pub fn refused(&self, code: &'static str) {
         self.refusals.add(code);

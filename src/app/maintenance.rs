@@ -106,6 +106,7 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
         let mut tick = ticker(Duration::from_secs(BATCH_SECS));
         loop {
             tick.tick().await;
+            writer.note_gate();
             log_failure("write batches", writer.write_batches().await);
         }
     });

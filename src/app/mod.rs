@@ -110,6 +110,7 @@ pub struct App {
     pub(crate) limiter: limiter::Limiter,
     pub(crate) lately: lately::Lately,
     pub(crate) feed: feed::Feed,
+    pub(crate) gate_history: usage::GateHistory,
     pub(crate) remembered: authorise::Remembered,
     pub(crate) writer: sessions::Writer,
     pub(crate) upstream: gate::UpstreamTokens,

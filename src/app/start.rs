@@ -14,6 +14,7 @@ use super::lately::Lately;
 use super::limiter::Limiter;
 use super::pulse::Pulse;
 use super::sessions::Writer;
+use super::usage::GateHistory;
 use super::{App, Policy};
 use crate::clock::Clock;
 use crate::domain::account::{Account, AccountState, ImpersonationPolicy, Profile};
@@ -95,6 +96,7 @@ impl App {
             limiter,
             lately: Lately::default(),
             feed,
+            gate_history: GateHistory::default(),
             remembered: Remembered::nothing(),
             upstream: UpstreamTokens::default(),
         });

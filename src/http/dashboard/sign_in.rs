@@ -16,6 +16,7 @@ use crate::domain::binding::NamedValues;
 use crate::domain::decision::BindingCheck;
 use crate::domain::route::RequestPath;
 use crate::http::dispatch;
+use crate::http::endpoint::KEY;
 use crate::http::problem::Problem;
 
 /// Of a form that was sent without a sign-in, what its page asks for again after it.
@@ -163,12 +164,9 @@ async fn admit(visit: &Visit<'_>) -> Result<crate::app::dashboard::Handle, Probl
         facts,
         need: Need {
             route: RouteCheck::Exempt,
-            sessions: false,
-            manage: None,
-            operator: false,
             bindings: BindingCheck::Exempt,
             run_as_header: false,
-            live: false,
+            ..KEY
         },
     };
     let caller = visit.edge.app.admit(&presented).await?;

@@ -34,6 +34,11 @@ pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
         (plot(&usage, "sessions", "Sessions minted"))
         (plot(&usage, "refusals", "Requests refused to a good key"))
         (plot(&usage, "changes", "Changes"))
+        @if usage.pointer("/steps/0/gateAllowed").is_some() {
+            p.help { "Of the gate of this node, since it was started." }
+            (plot(&usage, "gateAllowed", "Requests that the gate allowed"))
+            (plot(&usage, "gateRefused", "Requests that the gate refused"))
+        }
     };
     Ok(visit.page("Usage", &body))
 }

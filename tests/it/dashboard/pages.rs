@@ -308,6 +308,21 @@ async fn usage_counts_what_the_ledger_has() {
         .await
         .refused(400, "INVALID_REQUEST");
 
+    // The gate is the whole node's, so only an operator sees it.
+    let operator = town.operator_key().await;
+    let app = town.app();
+    for _ in 0..3 {
+        app.metrics.gate_allowed();
+    }
+    app.note_gate();
+    app.metrics.gate_refused();
+    app.note_gate();
+    app.note_gate();
+    assert_eq!(numbers(&operator, day, "gateAllowed").await, [3]);
+    assert_eq!(numbers(&operator, day, "gateRefused").await, [1]);
+    let steps = key.get(day).await.ok()["steps"].clone();
+    assert_eq!(steps[0].get("gateAllowed"), None);
+
     let browser = Browser::signed_in(&town, &key.token).await;
     let page = browser.get("/ui/usage").await.text();
     assert!(
