@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::fields::escape;
 use super::page::Failure;
-use super::visit::Visit;
+use super::visit::{User, Visit};
 use crate::app::error::Error;
 use crate::http::dispatch::{self, Edge};
 use crate::http::problem::Shown;
@@ -150,7 +150,7 @@ impl Visit<'_> {
         if ask.body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let acting = self.user.as_ref().and_then(|user| user.acting());
+        let acting = self.user.as_ref().and_then(User::acting);
         for (name, value) in [
             ("x-runas-user-id", ask.as_child.as_deref().or(acting)),
             ("idempotency-key", ask.once.as_deref()),

@@ -35,8 +35,7 @@ pub(super) async fn check<'a>(mut visit: Visit<'a>, page: &Page) -> Result<Guard
         return Ok(Guarded::Visit(visit));
     }
     match identify(&mut visit).await? {
-        Identified::Nobody => {}
-        Identified::User => {}
+        Identified::Nobody | Identified::User => {}
         Identified::Ended(why) => return Ok(Guarded::Answer(ended(&visit, why).await)),
         Identified::ActsNoMore => {
             return Err(Failure::Page {
@@ -48,11 +47,10 @@ pub(super) async fn check<'a>(mut visit: Visit<'a>, page: &Page) -> Result<Guard
         }
     }
     match (page.access, &visit.user) {
-        (Access::Public | Access::Open, _) => {}
+        (Access::Public | Access::Open, _) | (Access::SignedIn, Some(_)) => {}
         (Access::SignedIn | Access::Form | Access::Button, None) => {
             return Ok(Guarded::Answer(sign_in::ask(&visit, None)));
         }
-        (Access::SignedIn, Some(_)) => {}
         (Access::Form | Access::Button, Some(user)) => {
             let acting = user.sign_in.acting_as.as_ref();
             if !user.handle.made_form(visit.form.raw("_form"), acting) {
@@ -153,8 +151,13 @@ fn is_from_here(visit: &Visit<'_>) -> bool {
         return true;
     }
     // Under another name than the public one, such as `localhost`. HTTP/2 has it in the target.
-    let host = one(headers, &axum::http::header::HOST)
-        .or_else(|| visit.parts.uri.authority().map(|host| host.as_str()));
+    let host = one(headers, &axum::http::header::HOST).or_else(|| {
+        visit
+            .parts
+            .uri
+            .authority()
+            .map(axum::http::uri::Authority::as_str)
+    });
     let named = origin.split_once("://").map(|(_, host)| host);
     named.is_some() && named == host
 }
