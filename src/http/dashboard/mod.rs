@@ -154,7 +154,10 @@ pub(super) async fn answer(
         Err(problem) => return Ok(nothing(problem)),
     };
     *template = Some(page.path);
-    let body = read_bytes(body).await?;
+    let body = match read_bytes(body).await {
+        Ok(body) => body,
+        Err(error) => return Ok(nothing(error.into())),
+    };
     let visit = Visit {
         edge,
         parts: &parts,
@@ -184,7 +187,7 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-/// There is no such page, or not for this method.
+/// There is no such page, or not for this method, or what was sent cannot be read.
 fn nothing(problem: Problem) -> Response {
     let allowed = if let Problem::Method(allowed) = &problem {
         Some(HeaderValue::from_static(allowed))
