@@ -187,7 +187,7 @@ pub(super) async fn handle(
         return Ok(answer);
     }
     if dashboard::is_page(target) {
-        return dashboard::answer(edge, parts, body, id, template).await;
+        return Ok(dashboard::answer(edge, parts, body, id, template).await);
     }
     if let Some(found) = find_outside(&parts.method, target)? {
         *template = Some(found.template);

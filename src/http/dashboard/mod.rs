@@ -148,15 +148,15 @@ pub(super) async fn answer(
     body: Body,
     id: &RequestId,
     template: &mut Option<&'static str>,
-) -> Result<Response, Problem> {
+) -> Response {
     let (page, params) = match find(parts.method.as_str(), parts.uri.path()) {
         Ok(found) => found,
-        Err(problem) => return Ok(nothing(problem)),
+        Err(problem) => return nothing(problem),
     };
     *template = Some(page.path);
     let body = match read_bytes(body).await {
         Ok(body) => body,
-        Err(error) => return Ok(nothing(error.into())),
+        Err(error) => return nothing(error.into()),
     };
     let visit = Visit {
         edge,
@@ -184,7 +184,7 @@ pub(super) async fn answer(
         Err(failure) => page::failure(&page::Frame::bare(), failure),
     };
     protect(&mut response);
-    Ok(response)
+    response
 }
 
 /// There is no such page, or not for this method, or what was sent cannot be read.
