@@ -99,7 +99,7 @@ pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
     let below = if acting || !active {
         None
     } else {
-        let ask = Ask::get("user/list").with("take", "100").as_child(&id);
+        let ask = Ask::get("user/list").with("take", "100").for_child(&id);
         visit.ask(ask).await.ok()
     };
     let below = below
@@ -301,7 +301,7 @@ pub(super) async fn act(visit: Visit<'_>) -> Result<Response, Failure> {
     }
     let child = AccountId::parse(visit.param(0)).map_err(|_| denied())?;
     visit
-        .ask(Ask::get("token/self/fetch").as_child(child.as_str()))
+        .ask(Ask::get("token/self/fetch").for_child(child.as_str()))
         .await?;
     visit
         .edge

@@ -75,7 +75,7 @@ impl Ask {
     }
 
     /// As a child.
-    pub(super) fn as_child(mut self, id: &str) -> Self {
+    pub(super) fn for_child(mut self, id: &str) -> Self {
         self.as_child = Some(id.to_owned());
         self
     }
@@ -121,7 +121,7 @@ impl Visit<'_> {
         if status == StatusCode::OK {
             Ok(value)
         } else {
-            Err(Failure::Api(shown(status, &value)))
+            Err(Failure::Api(Box::new(shown(status, &value))))
         }
     }
 
@@ -170,7 +170,7 @@ impl Visit<'_> {
         }
         let mut template = None;
         let answer = handle(self.edge, request, self.id, &mut template).await;
-        Ok(answer.map_err(|problem| Failure::Api(problem.shown()))?)
+        answer.map_err(Failure::from)
     }
 }
 

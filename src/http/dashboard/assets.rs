@@ -7,6 +7,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::Response;
 
 use super::page::Failure;
+use super::show::hex;
 use super::visit::Visit;
 use crate::app::error::Error;
 use crate::domain::secret::KeyDigest;
@@ -40,12 +41,7 @@ static ICON: LazyLock<Asset> =
 impl Asset {
     fn new(name: &str, ending: &str, media_type: &'static str, text: &'static str) -> Self {
         let digest = KeyDigest::of(text.as_bytes());
-        let hash: String = digest
-            .as_bytes()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash: String = hex(digest.as_bytes()).chars().take(16).collect();
         Self {
             path: format!("/ui/assets/{name}-{hash}.{ending}"),
             media_type,

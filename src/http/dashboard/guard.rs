@@ -13,7 +13,7 @@ use crate::domain::id::AccountId;
 /// What became of a request.
 pub(super) enum Guarded<'a> {
     /// It goes on to its page.
-    Visit(Visit<'a>),
+    Visit(Box<Visit<'a>>),
     /// It is answered.
     Answer(Response),
 }
@@ -32,11 +32,11 @@ pub(super) async fn check<'a>(mut visit: Visit<'a>, page: &Page) -> Result<Guard
         });
     }
     if page.access == Access::Public {
-        return Ok(Guarded::Visit(visit));
+        return Ok(Guarded::Visit(Box::new(visit)));
     }
     match identify(&mut visit).await? {
         Identified::Nobody | Identified::User => {}
-        Identified::Ended(why) => return Ok(Guarded::Answer(ended(&visit, why).await)),
+        Identified::Ended(why) => return Ok(Guarded::Answer(ended(&visit, why))),
         Identified::ActsNoMore => {
             return Err(Failure::Page {
                 status: StatusCode::FORBIDDEN,
@@ -57,7 +57,7 @@ pub(super) async fn check<'a>(mut visit: Visit<'a>, page: &Page) -> Result<Guard
                 if page.access == Access::Button {
                     return Ok(Guarded::Answer(page::failure(
                         &visit.frame(),
-                        Failure::Page {
+                        &Failure::Page {
                             status: StatusCode::CONFLICT,
                             title: "This page was out of date",
                             message: OUTDATED.to_owned(),
@@ -68,7 +68,7 @@ pub(super) async fn check<'a>(mut visit: Visit<'a>, page: &Page) -> Result<Guard
             }
         }
     }
-    Ok(Guarded::Visit(visit))
+    Ok(Guarded::Visit(Box::new(visit)))
 }
 
 enum Identified {
@@ -127,7 +127,7 @@ async fn identify(visit: &mut Visit<'_>) -> Result<Identified, Failure> {
 }
 
 /// The sign-in page, and no cookie any more.
-async fn ended(visit: &Visit<'_>, why: &'static str) -> Response {
+fn ended(visit: &Visit<'_>, why: &'static str) -> Response {
     let mut response = sign_in::ask(visit, Some(why));
     if let Some(gone) = visit.cookie().clear() {
         response.headers_mut().append(SET_COOKIE, gone);

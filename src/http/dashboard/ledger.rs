@@ -39,7 +39,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
     let mut export = String::from("/ui/ledger/export?");
     for name in ["userId", "action"] {
         if let Some(value) = visit.query.some(name) {
-            export.push_str(&format!("{name}={}&", escape(value)));
+            export = export + name + "=" + &escape(value) + "&";
         }
     }
     let body = html! {

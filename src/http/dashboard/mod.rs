@@ -171,17 +171,18 @@ pub(super) async fn answer(
     };
     let mut response = match guard::check(visit, page).await {
         Ok(Guarded::Visit(visit)) => {
+            let visit = *visit;
             let frame = visit.frame();
             match (page.handler)(visit).await {
                 Ok(response) => response,
                 Err(failure) => {
                     edge.app.metrics.refused("DASHBOARD");
-                    page::failure(&frame, failure)
+                    page::failure(&frame, &failure)
                 }
             }
         }
         Ok(Guarded::Answer(response)) => response,
-        Err(failure) => page::failure(&page::Frame::bare(), failure),
+        Err(failure) => page::failure(&page::Frame::bare(), &failure),
     };
     protect(&mut response);
     response
@@ -194,7 +195,7 @@ fn nothing(problem: Problem) -> Response {
     } else {
         None
     };
-    let mut response = page::failure(&page::Frame::bare(), problem.into());
+    let mut response = page::failure(&page::Frame::bare(), &problem.into());
     if let Some(allowed) = allowed {
         response
             .headers_mut()

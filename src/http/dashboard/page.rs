@@ -16,7 +16,7 @@ use crate::http::problem::{Problem, Shown};
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The API said no.
-    Api(Shown),
+    Api(Box<Shown>),
     /// The dashboard itself did.
     Page {
         status: StatusCode,
@@ -70,13 +70,13 @@ pub(super) fn counter_example(value: &Value) -> String {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Api(Problem::from(error).shown())
+        Self::Api(Box::new(Problem::from(error).shown()))
     }
 }
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self::Api(problem.shown())
+        Self::Api(Box::new(problem.shown()))
     }
 }
 
@@ -148,10 +148,10 @@ impl Frame {
                 body {
                     a.skip href="#main" { "Skip to content" }
                     @if let Some(user) = &self.user {
-                        (self.top(user))
+                        (Self::top(user))
                         div.shell {
                             (self.nav(user))
-                            main #main tabindex="-1" { (self.banner(user)) (body) }
+                            main #main tabindex="-1" { (Self::banner(user)) (body) }
                         }
                     } @else {
                         main #main.alone tabindex="-1" { (body) }
@@ -162,7 +162,7 @@ impl Frame {
         html_response(status, &page)
     }
 
-    fn top(&self, user: &User) -> Markup {
+    fn top(user: &User) -> Markup {
         let key = user.me.get("token").unwrap_or(&Value::Null);
         let environment = text(&user.me, "environment");
         html! {
@@ -204,7 +204,7 @@ impl Frame {
         }
     }
 
-    fn banner(&self, user: &User) -> Markup {
+    fn banner(user: &User) -> Markup {
         html! {
             @if let Some(child) = user.acting() {
                 aside.acting role="status" {
@@ -282,9 +282,9 @@ impl Visit<'_> {
 }
 
 /// A page that says what went wrong.
-pub(super) fn failure(frame: &Frame, failure: Failure) -> Response {
+pub(super) fn failure(frame: &Frame, failure: &Failure) -> Response {
     let status = failure.status();
-    let title = match &failure {
+    let title = match failure {
         Failure::Page { title, .. } => (*title).to_owned(),
         Failure::Api(_) => match status {
             StatusCode::NOT_FOUND => "There is nothing here".to_owned(),
@@ -297,7 +297,7 @@ pub(super) fn failure(frame: &Frame, failure: Failure) -> Response {
     };
     let body = html! {
         h1 { (title) }
-        (problem(&failure))
+        (problem(failure))
         @if status == StatusCode::NOT_FOUND {
             p { "It may have been deleted while the page was open." }
         }

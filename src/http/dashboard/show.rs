@@ -200,8 +200,15 @@ pub(super) fn once(visit: &Visit<'_>) -> Result<Markup, Failure> {
         .entropy
         .bytes()
         .map_err(crate::app::error::Error::from)?;
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = hex(&bytes);
     Ok(html! { input type="hidden" name="_once" value=(text); })
+}
+
+/// Bytes as people write them.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Items of a list that a page shows, and where the list goes on.
