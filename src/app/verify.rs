@@ -10,8 +10,7 @@ use crate::domain::environment::Environment;
 use crate::domain::time::Timestamp;
 use crate::token::jws::parse_compact;
 use crate::token::verify::{
-    Audiences, Expected, Explanation, Leeway, SESSION_TYP, VerifiedSession, explain,
-    verify_session,
+    Audiences, Expected, Explanation, Leeway, SESSION_TYP, VerifiedSession, explain, verify_session,
 };
 use crate::token::{SessionParts, TokenError};
 

@@ -7,13 +7,13 @@ mod contract;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
-mod dependencies;
-#[cfg(test)]
 #[expect(
     clippy::string_slice,
     reason = "texts of tests are ASCII, and plain code reads better here than fast code"
 )]
 mod dashboard;
+#[cfg(test)]
+mod dependencies;
 #[cfg(test)]
 #[expect(
     clippy::string_slice,
