@@ -1,6 +1,7 @@
 //! What is asked before a page is reached: a sign-in that is alive, and a form of our own.
 
-use axum::http::header::{HeaderName, ORIGIN, SET_COOKIE};
+use axum::http::header::{HOST, HeaderName, ORIGIN, SET_COOKIE};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 
@@ -151,13 +152,7 @@ fn is_from_here(visit: &Visit<'_>) -> bool {
         return true;
     }
     // Under another name than the public one, such as `localhost`. HTTP/2 has it in the target.
-    let host = one(headers, &axum::http::header::HOST).or_else(|| {
-        visit
-            .parts
-            .uri
-            .authority()
-            .map(axum::http::uri::Authority::as_str)
-    });
+    let host = one(headers, &HOST).or_else(|| visit.parts.uri.authority().map(Authority::as_str));
     let named = origin.split_once("://").map(|(_, host)| host);
     named.is_some() && named == host
 }

@@ -28,7 +28,8 @@ use std::pin::Pin;
 
 use axum::body::Body;
 use axum::http::header::{
-    CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ALLOW, CONTENT_SECURITY_POLICY, HeaderName, LOCATION, REFERRER_POLICY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
@@ -197,9 +198,7 @@ fn nothing(problem: Problem) -> Response {
     };
     let mut response = page::failure(&page::Frame::bare(), &problem.into());
     if let Some(allowed) = allowed {
-        response
-            .headers_mut()
-            .insert(axum::http::header::ALLOW, allowed);
+        response.headers_mut().insert(ALLOW, allowed);
     }
     protect(&mut response);
     response
@@ -238,7 +237,7 @@ fn protect(response: &mut Response) {
     if unauthenticated {
         // RFC 9110 wants one; browsers know nothing of this scheme and ask nobody.
         let challenge = HeaderValue::from_static("Bearer realm=\"hallpass\"");
-        headers.insert(axum::http::header::WWW_AUTHENTICATE, challenge);
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
@@ -268,9 +267,7 @@ fn redirect(to: &str) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SEE_OTHER;
     if let Ok(to) = HeaderValue::from_str(to) {
-        response
-            .headers_mut()
-            .insert(axum::http::header::LOCATION, to);
+        response.headers_mut().insert(LOCATION, to);
     }
     response
 }
