@@ -26,3 +26,6 @@ pub mod store;
 pub mod token;
 #[cfg(feature = "verifier")]
 pub mod verifier;
+
+#[cfg(feature = "verifier")]
+pub use token::webhook::{WEBHOOK_TOLERANCE_SECS, WebhookError, WebhookHeaders, verify_webhook};

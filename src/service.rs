@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::app::authorise::{Credential, Facts, Need, Presented, RouteCheck};
 use crate::app::start::{FirstStart, Parts, is_wrong_master_key};
+use crate::app::webhooks::WebhookPolicy;
 use crate::app::{App, Policy, keyring, maintenance};
 use crate::cli::signing_key::RewrapArgs;
 use crate::cli::transport::{AsAccount, BoxFuture, LocalClient};
@@ -32,6 +33,7 @@ use crate::domain::profile::{self, SessionProfile};
 use crate::domain::route::{RequestPath, RoutePattern, RouteTemplate};
 use crate::domain::secret::KeyKind;
 use crate::domain::template::{self, Template};
+use crate::domain::webhook::AddressPolicy;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::http::{Edge, LocalOperator, router, server, server_problems, templates};
 use crate::logging;
@@ -130,6 +132,10 @@ pub fn policy(settings: &Settings) -> anyhow::Result<Policy> {
         ),
         jwks_max_age_secs: settings.jwks_max_age_secs,
         failure_limit: settings.limits.failed_authentications,
+        webhooks: WebhookPolicy {
+            addresses: AddressPolicy::new(settings.webhooks.allow_networks.clone()),
+            allow_http: settings.webhooks.allow_http,
+        },
     })
 }
 

@@ -166,7 +166,11 @@ impl Change<'_> {
     /// # Errors
     /// [`Error`].
     pub async fn write(&mut self, entry: &Entry, parent: Option<&AccountId>) -> Result<(), Error> {
-        Ok(audit::append(self.tx.conn(), entry, parent).await?)
+        audit::append(self.tx.conn(), entry, parent).await?;
+        let ordinal = self.rev.position.get();
+        self.app
+            .tell_entry(self.tx.conn(), entry, parent, ordinal)
+            .await
     }
 
     /// Makes it durable and puts it in force on this node.
@@ -184,6 +188,7 @@ impl Change<'_> {
         } = self;
         tx.commit().await?;
         app.pulse.changed_here(&ended, &touched, rev.position);
+        app.webhooks.wake();
         for _ in &ended {
             app.metrics.revoked("tag");
         }

@@ -45,6 +45,7 @@ impl App {
     /// [`Error`].
     pub async fn write_batches(&self) -> Result<(), Error> {
         self.write_refusals().await?;
+        self.tell_exceeded().await?;
         self.write_last_used().await
     }
 
@@ -67,7 +68,7 @@ impl App {
         tx.commit().await?;
         self.pulse
             .forget(Position::new(entries_before.millis().saturating_mul(1000)));
-        Ok(())
+        self.prune_webhooks(PRUNE_ROWS).await
     }
 }
 
@@ -97,8 +98,10 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
             tick.tick().await;
             log_failure("look after signing keys", keeper.keep_signing_keys().await);
             log_failure("drop what is over", keeper.prune().await);
+            log_failure("tell of keys", keeper.tell_notices().await);
         }
     });
+    tasks.spawn(Arc::clone(app).deliver_for_ever());
     tasks
 }
 

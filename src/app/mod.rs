@@ -16,6 +16,7 @@ pub mod pulse;
 pub mod sessions;
 pub mod start;
 pub mod verify;
+pub mod webhooks;
 pub mod who;
 
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub struct Policy {
     pub jwks_max_age_secs: u32,
     /// Failed authentications per client address.
     pub failure_limit: RateLimit,
+    /// Where webhooks may go.
+    pub webhooks: webhooks::WebhookPolicy,
 }
 
 impl Policy {
@@ -103,6 +106,7 @@ pub struct App {
     pub(crate) lately: lately::Lately,
     pub(crate) remembered: authorise::Remembered,
     pub(crate) writer: sessions::Writer,
+    pub(crate) webhooks: webhooks::Webhooks,
 }
 
 impl App {

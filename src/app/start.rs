@@ -12,6 +12,7 @@ use super::lately::Lately;
 use super::limiter::Limiter;
 use super::pulse::Pulse;
 use super::sessions::Writer;
+use super::webhooks::Webhooks;
 use super::{App, Policy};
 use crate::clock::Clock;
 use crate::domain::account::{Account, AccountState, ImpersonationPolicy, Profile};
@@ -77,6 +78,7 @@ impl App {
         load(store.read().await?.conn(), &master).await?;
         let pulse = Pulse::open(&store, Arc::clone(&clock)).await?;
         let limiter = Limiter::new(policy.failure_limit);
+        let webhooks = Webhooks::new(&policy.webhooks)?;
         let app = Arc::new(Self {
             writer: Writer::start(store.clone()),
             store,
@@ -92,6 +94,7 @@ impl App {
             limiter,
             lately: Lately::default(),
             remembered: Remembered::nothing(),
+            webhooks,
         });
         app.keep_signing_keys().await?;
         app.reload_signing_keys().await?;

@@ -31,13 +31,20 @@ pub enum Action {
     SigningKeyRotate,
     SigningKeyRevoke,
     SigningKeyRewrap,
+    WebhookCreate,
+    WebhookUpdate,
+    WebhookDelete,
+    WebhookRotate,
+    WebhookTest,
+    WebhookReplay,
+    WebhookDisable,
     Impersonate,
     Refused,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 29] = [
         Self::UserCreate,
         Self::UserUpdate,
         Self::UserSelfUpdate,
@@ -58,6 +65,13 @@ impl Action {
         Self::SigningKeyRotate,
         Self::SigningKeyRevoke,
         Self::SigningKeyRewrap,
+        Self::WebhookCreate,
+        Self::WebhookUpdate,
+        Self::WebhookDelete,
+        Self::WebhookRotate,
+        Self::WebhookTest,
+        Self::WebhookReplay,
+        Self::WebhookDisable,
         Self::Impersonate,
         Self::Refused,
     ];
@@ -85,6 +99,13 @@ impl Action {
             Self::SigningKeyRotate => "signing-key.rotate",
             Self::SigningKeyRevoke => "signing-key.revoke",
             Self::SigningKeyRewrap => "signing-key.rewrap",
+            Self::WebhookCreate => "webhook.create",
+            Self::WebhookUpdate => "webhook.update",
+            Self::WebhookDelete => "webhook.delete",
+            Self::WebhookRotate => "webhook.rotate",
+            Self::WebhookTest => "webhook.test",
+            Self::WebhookReplay => "webhook.replay",
+            Self::WebhookDisable => "webhook.disable",
             Self::Impersonate => "impersonate",
             Self::Refused => "refused",
         }

@@ -132,6 +132,18 @@ id!(
     RequestId, "req_", "request"
 );
 id!(
+    /// A webhook: an address that an account is told at.
+    WebhookId, "whk_", "webhook"
+);
+id!(
+    /// Something that happened, as webhooks tell it. It is the `webhook-id` of each attempt.
+    EventId, "evt_", "event"
+);
+id!(
+    /// One event for one webhook.
+    DeliveryId, "dlv_", "delivery"
+);
+id!(
     /// A conversation that a profile makes for a new session.
     ConversationId, "cnv_", "conversation"
 );

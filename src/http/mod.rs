@@ -19,6 +19,7 @@ mod signing_keys;
 mod tokens;
 mod unrouted;
 mod users;
+mod webhooks;
 
 pub use dispatch::{Edge, LocalOperator, router};
 pub use problem::Problem;

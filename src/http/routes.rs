@@ -4,10 +4,10 @@ use super::endpoint::{
     Access, Answer, Call, Endpoint, KEY, MINT, OPERATOR, OPERATOR_LIVE, changes, changes_live,
     reads,
 };
-use super::{audit, oauth, operation, sessions, signing_keys, tokens, users};
+use super::{audit, oauth, operation, sessions, signing_keys, tokens, users, webhooks};
 use crate::app::authorise::{Need, RouteCheck};
 use crate::domain::decision::BindingCheck;
-use crate::domain::restrictions::Manage::{Audit, Tokens, Users};
+use crate::domain::restrictions::Manage::{Audit, Tokens, Users, Webhooks};
 
 /// A key or a session that asks about itself.
 const HOLDER: Need = Need {
@@ -199,6 +199,60 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         tokens::rotate
     ),
     line!("GET", "audit/list", Caller(reads(Audit)), audit::list),
+    line!(
+        "POST",
+        "webhook/create",
+        Caller(changes_live(Webhooks)),
+        webhooks::create
+    ),
+    line!(
+        "GET",
+        "webhook/list",
+        Caller(reads(Webhooks)),
+        webhooks::list
+    ),
+    line!(
+        "GET",
+        "webhook/{webhookId}/fetch",
+        Caller(reads(Webhooks)),
+        webhooks::fetch
+    ),
+    line!(
+        "POST",
+        "webhook/{webhookId}/update",
+        Caller(changes_live(Webhooks)),
+        webhooks::update
+    ),
+    line!(
+        "POST",
+        "webhook/{webhookId}/delete",
+        Caller(changes_live(Webhooks)),
+        webhooks::delete
+    ),
+    line!(
+        "POST",
+        "webhook/{webhookId}/rotate",
+        Caller(changes_live(Webhooks)),
+        webhooks::rotate
+    ),
+    line!(
+        "POST",
+        "webhook/{webhookId}/test",
+        Caller(changes_live(Webhooks)),
+        webhooks::test
+    ),
+    line!(
+        "GET",
+        "webhook/{webhookId}/delivery/list",
+        Caller(reads(Webhooks)),
+        webhooks::deliveries
+    ),
+    line!(
+        "POST",
+        "webhook/{webhookId}/delivery/{deliveryId}/replay",
+        Caller(changes_live(Webhooks)),
+        webhooks::replay
+    ),
     line!(
         "GET",
         "signing-key/list",

@@ -89,6 +89,17 @@ pub(super) fn networks(
     Ok(networks)
 }
 
+pub(super) fn webhook_networks(
+    sources: &Sources<'_>,
+    texts: &[String],
+) -> Result<Vec<IpNet>, SettingError> {
+    let read = |(index, text): (usize, &String)| {
+        let setting = || file::element("webhooks.allow_networks", index, "");
+        value::network(text).map_err(|problem| sources.wrong(setting(), problem))
+    };
+    texts.iter().enumerate().map(read).collect()
+}
+
 pub(super) fn profiles(
     sources: &Sources<'_>,
     profiles: Vec<ProfileSetting>,

@@ -28,6 +28,15 @@ pub(super) struct FileSettings {
     pub(super) jwks_max_age_secs: Option<u32>,
     pub(super) signing_key_rotation_days: Option<u32>,
     pub(super) limits: LimitsSetting,
+    pub(super) webhooks: WebhooksSetting,
+}
+
+/// The table `[webhooks]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebhooksSetting {
+    pub(super) allow_http: bool,
+    pub(super) allow_networks: Vec<String>,
 }
 
 /// The table `[limits]`.

@@ -104,6 +104,17 @@ pub struct Settings {
     pub signing_key_rotation_days: u32,
     /// Bounds on what clients can take from the machine.
     pub limits: Limits,
+    /// Where webhooks may go beside public addresses.
+    pub webhooks: WebhookSettings,
+}
+
+/// Where webhooks may go beside `https://` and public addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// Also without TLS.
+    pub allow_http: bool,
+    /// Also to these networks.
+    pub allow_networks: Vec<IpNet>,
 }
 
 /// Bounds on what clients can take from the machine.
@@ -193,6 +204,7 @@ impl Settings {
             jwks_max_age_secs,
             signing_key_rotation_days,
             limits,
+            webhooks,
         } = file;
 
         let listen = sources
@@ -264,6 +276,10 @@ impl Settings {
                 YEAR_DAYS,
             )?,
             limits: check::limits(&sources, &limits)?,
+            webhooks: WebhookSettings {
+                allow_http: webhooks.allow_http,
+                allow_networks: check::webhook_networks(&sources, &webhooks.allow_networks)?,
+            },
         })
     }
 }

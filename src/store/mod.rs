@@ -11,10 +11,13 @@ pub mod change_touch;
 pub mod error;
 pub mod idempotency;
 pub mod instance;
+pub mod key_notices;
 mod open;
 pub mod secrets;
 pub mod sessions;
 pub mod signing_keys;
+pub mod webhook_outbox;
+pub mod webhooks;
 
 pub use error::StoreError;
 pub use open::{OpenError, PoolSize};

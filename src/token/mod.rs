@@ -17,6 +17,7 @@ pub mod keyring;
 pub mod master;
 pub mod rotation;
 pub mod verify;
+pub mod webhook;
 
 #[cfg(test)]
 #[path = "tests/support.rs"]
@@ -35,5 +36,9 @@ pub use keyring::{KeyRecord, KeyRing, KeyRingError, SigningKey, SigningKeyState}
 pub use master::{MasterKey, SealError};
 pub use rotation::{
     RotationError, RotationPolicy, Step, plan_revocation, plan_rotation, plan_upkeep,
+};
+pub use webhook::{
+    BadWebhookSecret, WEBHOOK_TOLERANCE_SECS, WebhookError, WebhookHeaders, WebhookSecret,
+    verify_webhook,
 };
 pub use verify::{Audiences, Expected, KeySource, Leeway, explain, verify_token};
