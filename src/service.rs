@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use axum::Router;
@@ -135,6 +136,7 @@ pub fn policy(settings: &Settings) -> anyhow::Result<Policy> {
         webhooks: WebhookPolicy {
             addresses: AddressPolicy::new(settings.webhooks.allow_networks.clone()),
             allow_http: settings.webhooks.allow_http,
+            timeout: Duration::from_secs(settings.webhooks.timeout_secs.into()),
         },
     })
 }

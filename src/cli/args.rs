@@ -15,6 +15,7 @@ use super::signing_key::{AuditCommand, SigningKeyCommand};
 use super::token::TokenCommand;
 use super::values::{PathId, Secret};
 use super::verify::VerifyArgs;
+use super::webhook::WebhookCommand;
 use crate::settings::SettingsArgs;
 
 /// Settings that have no flag.
@@ -67,6 +68,9 @@ pub enum Command {
     /// Manage the keys that sign session tokens.
     #[command(subcommand)]
     SigningKey(SigningKeyCommand),
+    /// Manage webhooks: where an account is told of what happened.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Read the ledger.
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -20,6 +20,7 @@ pub mod token;
 pub mod transport;
 pub mod values;
 pub mod verify;
+pub mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -138,6 +139,7 @@ async fn dispatch(
         Some(Command::Token(command)) => command.plan(cx)?,
         Some(Command::Session(command)) => command.plan(cx)?,
         Some(Command::Audit(command)) => command.plan(),
+        Some(Command::Webhook(command)) => command.plan(cx)?,
         Some(Command::SigningKey(command)) => match command.plan() {
             SigningKeyPlan::Call(plan) => *plan,
             SigningKeyPlan::Rewrap(args) => {

@@ -37,6 +37,7 @@ pub(super) struct FileSettings {
 pub(super) struct WebhooksSetting {
     pub(super) allow_http: bool,
     pub(super) allow_networks: Vec<String>,
+    pub(super) timeout_secs: Option<u32>,
 }
 
 /// The table `[limits]`.

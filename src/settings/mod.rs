@@ -108,13 +108,15 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
 }
 
-/// Where webhooks may go beside `https://` and public addresses.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Where webhooks may go beside `https://` and public addresses, and for how long one may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSettings {
     /// Also without TLS.
     pub allow_http: bool,
     /// Also to these networks.
     pub allow_networks: Vec<IpNet>,
+    /// How long a receiver may take to answer, in seconds.
+    pub timeout_secs: u32,
 }
 
 /// Bounds on what clients can take from the machine.
@@ -154,6 +156,9 @@ const KEYS_DIR: &str = "keys";
 const LOG_FILTER: &str = "info";
 const JWKS_MAX_AGE_SECS: u32 = 600;
 const SIGNING_KEY_ROTATION_DAYS: u32 = 30;
+const WEBHOOK_TIMEOUT_SECS: u32 = 15;
+/// Less than the lease of a delivery.
+const WEBHOOK_TIMEOUT_SECS_MAX: u32 = 30;
 
 const DAY_SECS: u32 = 86_400;
 const YEAR_DAYS: u32 = 366;
@@ -279,6 +284,12 @@ impl Settings {
             webhooks: WebhookSettings {
                 allow_http: webhooks.allow_http,
                 allow_networks: check::webhook_networks(&sources, &webhooks.allow_networks)?,
+                timeout_secs: sources.bounded(
+                    "webhooks.timeout_secs",
+                    webhooks.timeout_secs,
+                    WEBHOOK_TIMEOUT_SECS,
+                    WEBHOOK_TIMEOUT_SECS_MAX,
+                )?,
             },
         })
     }

@@ -138,8 +138,7 @@ fn filter(names: Option<&str>) -> Result<EventFilter, StoreError> {
     let Some(names) = names else {
         return Ok(EventFilter::default());
     };
-    let names: Vec<String> =
-        serde_json::from_str(names).map_err(|_| corrupt(TABLE, "events"))?;
+    let names: Vec<String> = serde_json::from_str(names).map_err(|_| corrupt(TABLE, "events"))?;
     EventFilter::parse(&names).map_err(|_| corrupt(TABLE, "events"))
 }
 

@@ -37,8 +37,8 @@ pub use master::{MasterKey, SealError};
 pub use rotation::{
     RotationError, RotationPolicy, Step, plan_revocation, plan_rotation, plan_upkeep,
 };
+pub use verify::{Audiences, Expected, KeySource, Leeway, explain, verify_token};
 pub use webhook::{
     BadWebhookSecret, WEBHOOK_TOLERANCE_SECS, WebhookError, WebhookHeaders, WebhookSecret,
     verify_webhook,
 };
-pub use verify::{Audiences, Expected, KeySource, Leeway, explain, verify_token};

@@ -60,6 +60,7 @@ const GROUPS: [&[&str]; 4] = [
     &["/v1/user"],
     &[
         "/v1/audit",
+        "/v1/webhook",
         "/v1/signing-key",
         "/oauth2",
         "/healthz",

@@ -13,3 +13,4 @@ mod profiles;
 mod sessions;
 mod signing_keys;
 mod tokens;
+mod webhooks;

@@ -22,9 +22,9 @@ use crate::domain::time::Timestamp;
 use crate::domain::webhook::{
     DISABLE_AFTER_SECS, DeliveryState, GIVE_UP_SECS, endpoint_pause_ms, retry_after_ms,
 };
+use crate::store::accounts;
 use crate::store::webhook_outbox::{self, Attempt, Logged};
 use crate::store::webhooks::{self, Webhook};
-use crate::store::accounts;
 use crate::token::WebhookSecret;
 
 /// How often the outbox is looked at when nobody on this node says that something is due.
@@ -273,8 +273,9 @@ impl App {
             (Some(_), Some(ms)) => (DeliveryState::Pending, now.plus_millis(ms)),
             (Some(_), None) => (DeliveryState::Failed, now),
         };
-        self.metrics
-            .webhook_delivered(problem.map_or("delivered", crate::domain::webhook::Problem::as_str));
+        self.metrics.webhook_delivered(
+            problem.map_or("delivered", crate::domain::webhook::Problem::as_str),
+        );
         let attempt = Attempt {
             state,
             due_at,

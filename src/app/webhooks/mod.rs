@@ -187,12 +187,7 @@ impl App {
 
     /// Puts news into the outbox, for each webhook that wants them.
     pub(crate) async fn tell(&self, mut conn: Conn<'_>, news: &News) -> Result<(), Error> {
-        let told = webhooks::told(
-            reborrow(&mut conn),
-            &news.account,
-            news.parent.as_ref(),
-        )
-        .await?;
+        let told = webhooks::told(reborrow(&mut conn), &news.account, news.parent.as_ref()).await?;
         let wanting: Vec<WebhookId> = told
             .into_iter()
             .filter(|(_, filter)| filter.wants(news.kind))
@@ -204,8 +199,7 @@ impl App {
         let event = self.put_event(reborrow(&mut conn), news).await?;
         for webhook in wanting {
             let max = limits::WEBHOOK_PENDING_MAX;
-            let waiting =
-                webhook_outbox::pending(reborrow(&mut conn), &webhook, max).await?;
+            let waiting = webhook_outbox::pending(reborrow(&mut conn), &webhook, max).await?;
             if waiting >= max {
                 self.metrics.webhook_delivered("overflowed");
                 webhooks::overflowed(reborrow(&mut conn), &webhook, news.at).await?;

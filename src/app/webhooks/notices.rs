@@ -48,9 +48,10 @@ impl App {
         if recent || (exceeded.len() >= EXCEEDED_MAX && !exceeded.contains_key(&key.id)) {
             return;
         }
-        let limit = key.restrictions.rate_limit.map(|limit| {
-            json!({ "requests": limit.requests, "perSeconds": limit.per_secs })
-        });
+        let limit = key
+            .restrictions
+            .rate_limit
+            .map(|limit| json!({ "requests": limit.requests, "perSeconds": limit.per_secs }));
         let news = News {
             kind: EventKind::LimitExceeded,
             account: key.account.clone(),
@@ -122,13 +123,7 @@ impl App {
         let until = now.plus_secs(EXPIRING_SECS);
         let mut read = self.store.read().await?;
         // A key that was made to live shorter than this is meant to run out.
-        let expiring = key_notices::expiring(
-            read.conn(),
-            now,
-            until,
-            PER_ROUND,
-        )
-        .await?;
+        let expiring = key_notices::expiring(read.conn(), now, until, PER_ROUND).await?;
         let unused =
             key_notices::unused(read.conn(), now.plus_secs(-UNUSED_SECS), now, PER_ROUND).await?;
         drop(read);

@@ -16,17 +16,17 @@ use crate::app::error::Error;
 use crate::domain::limits;
 use crate::domain::webhook::{AddressPolicy, Problem};
 
-/// From the first byte of a connection to the head of the answer.
-const TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where webhooks may go.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct WebhookPolicy {
     /// Which addresses.
     pub addresses: AddressPolicy,
     /// Also without TLS.
     pub allow_http: bool,
+    /// How long an attempt may take, from the look-up of the name to the head of the answer.
+    pub timeout: Duration,
 }
 
 impl WebhookPolicy {
@@ -42,8 +42,7 @@ impl WebhookPolicy {
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(wrong("a URL without spaces and control characters"));
         }
-        let url = Url::parse(text)
-            .map_err(|_| wrong("a URL such as https://example.com/hooks"))?;
+        let url = Url::parse(text).map_err(|_| wrong("a URL such as https://example.com/hooks"))?;
         match url.scheme() {
             "https" => {}
             "http" if self.allow_http => {}
@@ -123,7 +122,7 @@ impl Sender {
             .redirect(reqwest::redirect::Policy::none())
             .https_only(!policy.allow_http)
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
+            .timeout(policy.timeout)
             .pool_max_idle_per_host(0)
             .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -246,13 +245,21 @@ fn allowed(
 mod tests {
     use super::*;
 
+    fn policy() -> WebhookPolicy {
+        WebhookPolicy {
+            addresses: AddressPolicy::default(),
+            allow_http: false,
+            timeout: Duration::from_secs(1),
+        }
+    }
+
     fn refused(policy: &WebhookPolicy, url: &str) -> bool {
         policy.check(url).is_err()
     }
 
     #[test]
     fn every_spelling_of_this_machine_is_refused() {
-        let policy = WebhookPolicy::default();
+        let policy = policy();
         for host in [
             "127.0.0.1",
             "127.1",
@@ -291,7 +298,7 @@ mod tests {
 
     #[test]
     fn public_hosts_are_taken() {
-        let policy = WebhookPolicy::default();
+        let policy = policy();
         for (url, stored) in [
             ("https://example.com/hook", "https://example.com/hook"),
             ("https://EXAMPLE.com", "https://example.com/"),
@@ -304,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_is_no_plain_https_url_is_refused() {
-        let policy = WebhookPolicy::default();
+        let policy = policy();
         let long = format!("https://example.com/{}", "a".repeat(2000));
         for url in [
             "",
@@ -327,7 +334,7 @@ mod tests {
         }
         let plain = WebhookPolicy {
             allow_http: true,
-            ..WebhookPolicy::default()
+            ..policy
         };
         assert!(!refused(&plain, "http://example.com"));
         assert!(refused(&plain, "http://127.0.0.1"));
@@ -348,5 +355,17 @@ mod tests {
             Err(Problem::Address)
         );
         assert_eq!(allowed(&policy, std::iter::empty()), Err(Problem::Name));
+    }
+
+    /// The name is judged where it is resolved, on the way to the connection.
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_not_connected_to() {
+        let sender = Sender::new(&policy()).unwrap();
+
+        let by_name = sender.http.post("https://localhost:9/").send().await;
+
+        assert_eq!(judge_error(&by_name.unwrap_err()), Problem::Address);
+        let nowhere = sender.http.post("https://nowhere.invalid/").send().await;
+        assert_eq!(judge_error(&nowhere.unwrap_err()), Problem::Name);
     }
 }

@@ -180,7 +180,9 @@ impl DeliveryItem {
             next_attempt_at: pending.then_some(delivery.due_at),
             last_attempt_at: delivery.tried_at,
             status: delivery.status,
-            problem: delivery.problem.map(crate::domain::webhook::Problem::as_str),
+            problem: delivery
+                .problem
+                .map(crate::domain::webhook::Problem::as_str),
             duration_in_milliseconds: delivery.duration_ms,
             replay_of: delivery.replay_of,
             payload: serde_json::from_str(&body)?,

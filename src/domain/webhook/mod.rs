@@ -254,7 +254,12 @@ mod tests {
 
     #[test]
     fn a_filter_names_events_that_exist_and_an_empty_one_is_a_mistake() {
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>()
+        };
 
         let filter = EventFilter::parse(&names(&["token.reported"])).unwrap();
 

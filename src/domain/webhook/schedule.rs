@@ -1,9 +1,7 @@
 //! When a delivery is tried again.
 
 /// Seconds between one attempt and the next: a little over a day together.
-const PAUSES_SECS: [i64; 10] = [
-    5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 28_800,
-];
+const PAUSES_SECS: [i64; 10] = [5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 28_800];
 /// Attempts of one delivery.
 pub const ATTEMPTS_MAX: i64 = 11;
 /// After so many seconds a delivery that still waits is given up, tried or not.

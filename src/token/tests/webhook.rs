@@ -51,7 +51,14 @@ fn a_changed_body_id_or_time_does_not_fit() {
     let good = headers(SIGNATURE);
 
     let other_body = check(good, b"{\"test\": 2432232315}", now(0));
-    let other_id = check(WebhookHeaders { id: "msg_2", ..good }, BODY, now(0));
+    let other_id = check(
+        WebhookHeaders {
+            id: "msg_2",
+            ..good
+        },
+        BODY,
+        now(0),
+    );
     let later = WebhookHeaders {
         timestamp: "1614265331",
         ..good

@@ -167,6 +167,11 @@ impl Town {
         self.app().keep_signing_keys().await.unwrap();
     }
 
+    /// Sends what webhooks are to be told, and says how many attempts that were.
+    pub(crate) async fn deliver(&self) -> usize {
+        self.app().deliver_due().await.unwrap()
+    }
+
     /// Every row of every table, but for the head of the change log, which only says where the last
     /// change stood.
     pub(crate) async fn database(&self) -> BTreeMap<&'static str, Vec<String>> {
@@ -273,6 +278,10 @@ const TABLES: &[&str] = &[
     "session",
     "audit",
     "signing_key",
+    "webhook",
+    "webhook_event",
+    "webhook_delivery",
+    "webhook_notice",
     "idempotency",
 ];
 
