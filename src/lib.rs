@@ -9,6 +9,8 @@ pub mod app;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "server")]
+pub mod doctor;
 pub mod domain;
 pub mod entropy;
 #[cfg(feature = "server")]

@@ -161,6 +161,35 @@ impl Change<'_> {
         self.write(&entry, account.parent.as_ref()).await
     }
 
+    /// Writes an entry of the ledger about something that no request asked for.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn record_unasked(&mut self, about: About<'_>) -> Result<(), Error> {
+        let About {
+            action,
+            account,
+            target,
+            session,
+            details,
+        } = about;
+        let entry = Entry {
+            id: AuditId::new(self.now, &*self.app.entropy)?,
+            at: self.now,
+            action,
+            outcome: Outcome::Done,
+            account: account.id.clone(),
+            actor: None,
+            key: None,
+            session,
+            target,
+            request: None,
+            address: None,
+            details,
+        };
+        self.write(&entry, account.parent.as_ref()).await
+    }
+
     /// Writes an entry of the ledger that no request asked for.
     ///
     /// # Errors
@@ -184,8 +213,9 @@ impl Change<'_> {
             rev,
             ended,
             touched,
-            ..
+            now,
         } = self;
+        app.policy.journal.note(rev, now, &ended, &touched).await;
         tx.commit().await?;
         app.pulse.changed_here(&ended, &touched, rev.position);
         app.webhooks.wake();

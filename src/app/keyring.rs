@@ -469,6 +469,7 @@ impl App {
             sealed += 1;
         }
         sealed += self.rewrap_webhooks(change.conn(), new).await?;
+        sealed += self.rewrap_ledger(change.conn(), new).await?;
         let about = About {
             action: Action::SigningKeyRewrap,
             account: caller.subject()?.account(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::App;
 use super::error::Error;
+use super::ledger::SEAL_EVERY_MS;
 use super::pulse::POLL_MS;
 use crate::domain::limits;
 use crate::domain::liveness::Position;
@@ -99,6 +100,14 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
             log_failure("look after signing keys", keeper.keep_signing_keys().await);
             log_failure("drop what is over", keeper.prune().await);
             log_failure("tell of keys", keeper.tell_notices().await);
+        }
+    });
+    let sealer = Arc::clone(app);
+    tasks.spawn(async move {
+        let mut tick = ticker(Duration::from_millis(SEAL_EVERY_MS));
+        loop {
+            tick.tick().await;
+            log_failure("seal the ledger", sealer.seal().await.map(drop));
         }
     });
     tasks.spawn(Arc::clone(app).deliver_for_ever());

@@ -5,14 +5,18 @@ pub mod api_keys;
 pub mod audit;
 pub mod authorise;
 pub mod change;
+pub mod doctor;
 pub mod error;
 pub mod idempotency;
+pub mod journal;
 pub mod keyring;
 pub mod lately;
+pub mod ledger;
 pub mod limiter;
 pub mod maintenance;
 pub mod memory;
 pub mod pulse;
+pub mod restore;
 pub mod sessions;
 pub mod start;
 pub mod verify;
@@ -63,6 +67,8 @@ pub struct Policy {
     pub jwks_max_age_secs: u32,
     /// Failed authentications per client address.
     pub failure_limit: RateLimit,
+    /// Where changes are noted beside the database.
+    pub journal: journal::Journal,
     /// Where webhooks may go.
     pub webhooks: webhooks::WebhookPolicy,
 }
@@ -107,6 +113,7 @@ pub struct App {
     pub(crate) remembered: authorise::Remembered,
     pub(crate) writer: sessions::Writer,
     pub(crate) webhooks: webhooks::Webhooks,
+    pub(crate) ledger: ledger::Ledger,
 }
 
 impl App {

@@ -9,6 +9,7 @@ use super::authorise::Remembered;
 use super::error::Error;
 use super::keyring::{Signing, SigningKeysError, load};
 use super::lately::Lately;
+use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::pulse::Pulse;
 use super::sessions::Writer;
@@ -79,6 +80,7 @@ impl App {
         let pulse = Pulse::open(&store, Arc::clone(&clock)).await?;
         let limiter = Limiter::new(policy.failure_limit);
         let webhooks = Webhooks::new(&policy.webhooks)?;
+        let ledger = Ledger::new(&*entropy)?;
         let app = Arc::new(Self {
             writer: Writer::start(store.clone()),
             store,
@@ -95,6 +97,7 @@ impl App {
             lately: Lately::default(),
             remembered: Remembered::nothing(),
             webhooks,
+            ledger,
         });
         app.keep_signing_keys().await?;
         app.reload_signing_keys().await?;

@@ -13,6 +13,7 @@ use super::routes::RoutesCommand;
 use super::session::SessionCommand;
 use super::signing_key::{AuditCommand, SigningKeyCommand};
 use super::token::TokenCommand;
+use super::upkeep::RestoreArgs;
 use super::values::{PathId, Secret};
 use super::verify::VerifyArgs;
 use super::webhook::WebhookCommand;
@@ -74,6 +75,11 @@ pub enum Command {
     /// Read the ledger.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look for what is wrong with settings, files, database, keys and the public URL, or soon will
+    /// be, and say how to mend it. The exit code is 1 when something hurts now.
+    Doctor,
+    /// After a backup was put back, keep what was revoked since from coming back to life.
+    Restore(RestoreArgs),
     /// Check a session token with the published keys, and explain each check.
     Verify(VerifyArgs),
     /// Ask about route patterns.

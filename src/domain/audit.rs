@@ -38,13 +38,16 @@ pub enum Action {
     WebhookTest,
     WebhookReplay,
     WebhookDisable,
+    AuditKeyRotate,
+    Restore,
+    RestoreConfirm,
     Impersonate,
     Refused,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::UserCreate,
         Self::UserUpdate,
         Self::UserSelfUpdate,
@@ -72,6 +75,9 @@ impl Action {
         Self::WebhookTest,
         Self::WebhookReplay,
         Self::WebhookDisable,
+        Self::AuditKeyRotate,
+        Self::Restore,
+        Self::RestoreConfirm,
         Self::Impersonate,
         Self::Refused,
     ];
@@ -106,6 +112,9 @@ impl Action {
             Self::WebhookTest => "webhook.test",
             Self::WebhookReplay => "webhook.replay",
             Self::WebhookDisable => "webhook.disable",
+            Self::AuditKeyRotate => "audit.key.rotate",
+            Self::Restore => "restore",
+            Self::RestoreConfirm => "restore.confirm",
             Self::Impersonate => "impersonate",
             Self::Refused => "refused",
         }

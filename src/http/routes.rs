@@ -200,6 +200,19 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     ),
     line!("GET", "audit/list", Caller(reads(Audit)), audit::list),
     line!(
+        "GET",
+        "audit/checkpoint/fetch",
+        Caller(reads(Audit)),
+        audit::checkpoint
+    ),
+    line!("GET", "audit/export", Caller(OPERATOR), audit::export),
+    line!(
+        "POST",
+        "audit/key/rotate",
+        Caller(OPERATOR_LIVE),
+        audit::rotate_key
+    ),
+    line!(
         "POST",
         "webhook/create",
         Caller(changes_live(Webhooks)),
@@ -320,6 +333,12 @@ pub(super) const OUTSIDE: &[Endpoint] = &[
         "/.well-known/oauth-authorization-server/test",
         Public,
         operation::metadata_test
+    ),
+    line!(
+        "GET",
+        "/.well-known/hallpass-ledger-keys.json",
+        Public,
+        audit::keys
     ),
     line!("POST", "/oauth2/token", Public, oauth::token),
     line!("POST", "/oauth2/introspect", Public, oauth::introspect),

@@ -29,6 +29,7 @@ pub(super) struct FileSettings {
     pub(super) signing_key_rotation_days: Option<u32>,
     pub(super) limits: LimitsSetting,
     pub(super) webhooks: WebhooksSetting,
+    pub(super) journal_file: Option<String>,
 }
 
 /// The table `[webhooks]`.

@@ -106,6 +106,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where webhooks may go beside public addresses.
     pub webhooks: WebhookSettings,
+    /// Where changes are noted beside the database, for a restore.
+    pub journal_file: Option<PathBuf>,
 }
 
 /// Where webhooks may go beside `https://` and public addresses, and for how long one may take.
@@ -210,6 +212,7 @@ impl Settings {
             signing_key_rotation_days,
             limits,
             webhooks,
+            journal_file,
         } = file;
 
         let listen = sources
@@ -281,6 +284,7 @@ impl Settings {
                 YEAR_DAYS,
             )?,
             limits: check::limits(&sources, &limits)?,
+            journal_file: journal_file.map(PathBuf::from),
             webhooks: WebhookSettings {
                 allow_http: webhooks.allow_http,
                 allow_networks: check::webhook_networks(&sources, &webhooks.allow_networks)?,

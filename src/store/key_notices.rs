@@ -63,6 +63,24 @@ impl TryFrom<Row> for KeyNotice {
     }
 }
 
+/// Whether keys count of which somebody was told before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// They do not.
+    Not,
+    /// They do.
+    Also,
+}
+
+impl Told {
+    const fn flag(self) -> i64 {
+        match self {
+            Self::Not => 0,
+            Self::Also => 1,
+        }
+    }
+}
+
 macro_rules! select {
     ($where:literal) => {
         concat!(
@@ -78,7 +96,7 @@ macro_rules! select {
     };
 }
 
-/// Living keys that expire between two instants and of which nobody was told, soonest first.
+/// Living keys that expire between two instants, soonest first.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -86,18 +104,20 @@ pub async fn expiring(
     conn: Conn<'_>,
     from: Timestamp,
     until: Timestamp,
+    told: Told,
     take: i64,
 ) -> Result<Vec<KeyNotice>, StoreError> {
     let rows: Vec<Row> = on_conn!(conn, |c| {
         sqlx::query_as(select!(
             "k.expires_at > $1 AND k.expires_at <= $2
-                 AND NOT EXISTS (
+                 AND ($3 = 1 OR NOT EXISTS (
                      SELECT 1 FROM webhook_notice n
-                     WHERE n.id = 'expiring:' || k.id || ':' || CAST(k.expires_at AS TEXT))
-             ORDER BY k.expires_at, k.id LIMIT $3"
+                     WHERE n.id = 'expiring:' || k.id || ':' || CAST(k.expires_at AS TEXT)))
+             ORDER BY k.expires_at, k.id LIMIT $4"
         ))
         .bind(from.millis())
         .bind(until.millis())
+        .bind(told.flag())
         .bind(take)
         .fetch_all(c)
         .await?
@@ -105,7 +125,7 @@ pub async fn expiring(
     rows.into_iter().map(KeyNotice::try_from).collect()
 }
 
-/// Living keys that were made and last used before an instant, of which nobody was told.
+/// Living keys that were made and last used before an instant.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -113,6 +133,7 @@ pub async fn unused(
     conn: Conn<'_>,
     before: Timestamp,
     now: Timestamp,
+    told: Told,
     take: i64,
 ) -> Result<Vec<KeyNotice>, StoreError> {
     let rows: Vec<Row> = on_conn!(conn, |c| {
@@ -121,14 +142,15 @@ pub async fn unused(
                  AND NOT EXISTS (
                      SELECT 1 FROM api_key_secret s
                      WHERE s.key_id = k.id AND (s.last_used_at >= $3 OR s.created_at >= $4))
-                 AND NOT EXISTS (
-                     SELECT 1 FROM webhook_notice n WHERE n.id = 'unused:' || k.id)
-             ORDER BY k.id LIMIT $5"
+                 AND ($5 = 1 OR NOT EXISTS (
+                     SELECT 1 FROM webhook_notice n WHERE n.id = 'unused:' || k.id))
+             ORDER BY k.id LIMIT $6"
         ))
         .bind(before.millis())
         .bind(now.millis())
         .bind(before.millis())
         .bind(before.millis())
+        .bind(told.flag())
         .bind(take)
         .fetch_all(c)
         .await?

@@ -14,6 +14,7 @@ pub mod jwks;
 pub mod jws;
 pub mod key;
 pub mod keyring;
+pub mod ledger;
 pub mod master;
 pub mod rotation;
 pub mod verify;

@@ -7,4 +7,5 @@ mod limits;
 mod observed;
 mod process;
 mod refusals;
+mod restore;
 mod stopping;

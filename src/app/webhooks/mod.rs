@@ -7,6 +7,8 @@ mod notices;
 mod sender;
 mod view;
 
+pub(crate) use notices::{EXPIRING_SECS, UNUSED_SECS};
+
 pub use manage::{NewWebhook, WebhookChanges, WebhookRotation};
 pub use sender::WebhookPolicy;
 pub use view::{DeliveryItem, WebhookCreated, WebhookItem, WebhookRotated, WebhookSent};

@@ -10,7 +10,7 @@ use crate::domain::account::AccountChain;
 use crate::domain::api_key::ApiKey;
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::EventKind;
-use crate::store::key_notices::{self, KeyNotice};
+use crate::store::key_notices::{self, KeyNotice, Told};
 use crate::store::webhook_outbox;
 
 /// How long before it expires a key is told of, in seconds (7 days).
@@ -123,9 +123,15 @@ impl App {
         let until = now.plus_secs(EXPIRING_SECS);
         let mut read = self.store.read().await?;
         // A key that was made to live shorter than this is meant to run out.
-        let expiring = key_notices::expiring(read.conn(), now, until, PER_ROUND).await?;
-        let unused =
-            key_notices::unused(read.conn(), now.plus_secs(-UNUSED_SECS), now, PER_ROUND).await?;
+        let expiring = key_notices::expiring(read.conn(), now, until, Told::Not, PER_ROUND).await?;
+        let unused = key_notices::unused(
+            read.conn(),
+            now.plus_secs(-UNUSED_SECS),
+            now,
+            Told::Not,
+            PER_ROUND,
+        )
+        .await?;
         drop(read);
         if expiring.is_empty() && unused.is_empty() {
             return Ok(());

@@ -110,6 +110,9 @@ impl EventKind {
             | Action::WebhookTest
             | Action::WebhookReplay
             | Action::WebhookDisable
+            | Action::AuditKeyRotate
+            | Action::Restore
+            | Action::RestoreConfirm
             | Action::Refused => None,
         }
     }

@@ -387,6 +387,19 @@ fn webhooks() -> Vec<Row> {
 fn others() -> Vec<Row> {
     vec![
         row("auditList", Target::Ledger, |_| get("/v1/audit/list")),
+        // It tells how much there is, and nothing of anybody.
+        row("auditCheckpointFetch", Target::Own, |_| {
+            get("/v1/audit/checkpoint/fetch")
+        }),
+        row("auditExport", Target::Operator, |_| get("/v1/audit/export"))
+            .right(|world| world.operator.caller()),
+        row("auditKeyRotate", Target::Operator, |_| {
+            post("/v1/audit/key/rotate", json!({}))
+        })
+        .right(|world| world.operator.caller()),
+        public("ledgerKeys", |_| {
+            get("/.well-known/hallpass-ledger-keys.json")
+        }),
         row("signingKeyList", Target::Operator, |_| {
             get("/v1/signing-key/list")
         })

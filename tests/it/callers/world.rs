@@ -84,6 +84,7 @@ impl World {
         let delivery = sent["id"].as_str().unwrap().to_owned();
         town.sql("UPDATE webhook_delivery SET state = 'failed'")
             .await;
+        town.seal().await;
         // A signing key is published for a while before it may take over.
         town.advance_secs(700);
         Self {
