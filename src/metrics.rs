@@ -37,6 +37,8 @@ pub struct Metrics {
     authentication_failures: Counters,
     revocations: Counters,
     webhooks: Counters,
+    gate_allowed: AtomicU64,
+    gate_refused: AtomicU64,
 }
 
 impl Metrics {
@@ -58,6 +60,8 @@ impl Metrics {
             authentication_failures: Counters::default(),
             revocations: Counters::default(),
             webhooks: Counters::default(),
+            gate_allowed: AtomicU64::new(0),
+            gate_refused: AtomicU64::new(0),
         }
     }
 
@@ -76,6 +80,16 @@ impl Metrics {
         self.sessions(origin)
             .of(environment)
             .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The gate allowed a request.
+    pub fn gate_allowed(&self) {
+        self.gate_allowed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The gate refused a request.
+    pub fn gate_refused(&self) {
+        self.gate_refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request was refused with this `error.code`.
@@ -146,6 +160,15 @@ impl Metrics {
                         .load(Ordering::Relaxed),
                 );
             }
+        }
+        let gate = "hallpass_gate_decisions_total";
+        page.family(gate, "counter", "Requests that the gate judged.");
+        for (decision, counter) in [
+            ("allowed", &self.gate_allowed),
+            ("refused", &self.gate_refused),
+        ] {
+            let count = counter.load(Ordering::Relaxed);
+            page.line(gate, &[("decision", decision)], count);
         }
         self.refusals.render(
             &mut page,

@@ -17,7 +17,8 @@ use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
-use crate::app::authorise::{Credential, Facts, Need, Presented, RouteCheck};
+use crate::app::authorise::{Credential, Door, Facts, Need, Presented, RouteCheck};
+use crate::app::gate::{GatePolicy, UpstreamToken};
 use crate::app::journal::{self, Journal, Since};
 use crate::app::restore::Knowledge;
 use crate::app::start::{FirstStart, Parts, is_wrong_master_key};
@@ -40,10 +41,12 @@ use crate::domain::template::{self, Template};
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::AddressPolicy;
 use crate::entropy::{Entropy, SystemEntropy};
-use crate::http::{Edge, LocalOperator, router, server, server_problems, templates};
+use crate::http::{
+    self, Edge, GatePeers, LocalOperator, router, server, server_problems, templates,
+};
 use crate::logging;
 use crate::metrics::Metrics;
-use crate::settings::{MasterKeySource, Settings, SettingsArgs, TemplateSetting};
+use crate::settings::{GateSettings, MasterKeySource, Settings, SettingsArgs, TemplateSetting};
 use crate::store::{PoolSize, Store, instance};
 use crate::token::MasterKey;
 
@@ -146,7 +149,23 @@ pub fn policy(settings: &Settings) -> anyhow::Result<Policy> {
             allow_http: settings.webhooks.allow_http,
             timeout: Duration::from_secs(settings.webhooks.timeout_secs.into()),
         },
+        gate: gate_policy(&settings.gate),
     })
+}
+
+fn gate_policy(settings: &GateSettings) -> GatePolicy {
+    GatePolicy {
+        mount: settings.mount.clone(),
+        trailing_slash: settings.trailing_slash,
+        environments: settings.environments.clone(),
+        audiences: settings.audiences.clone(),
+        table: settings.table.clone(),
+        token: settings.token.as_ref().map(|token| UpstreamToken {
+            audience: token.audience.clone(),
+            duration_secs: i64::from(token.duration_secs),
+        }),
+        session_rate: settings.session_rate,
+    }
 }
 
 fn read_template(setting: &TemplateSetting) -> anyhow::Result<Template> {
@@ -241,12 +260,17 @@ async fn start(
     })
 }
 
-/// The router over an app.
+/// The router over an app, for callers in this process.
 pub fn edge(app: &Arc<App>, settings: &Settings) -> Router {
-    router(Edge {
+    router(edge_of(app, settings))
+}
+
+fn edge_of(app: &Arc<App>, settings: &Settings) -> Edge {
+    Edge {
         app: Arc::clone(app),
         trusted_proxies: settings.trusted_proxies.clone(),
-    })
+        gate: GatePeers::new(&settings.gate.peers, settings.gate.secret.as_ref()),
+    }
 }
 
 async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
@@ -279,7 +303,8 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     let mut tasks = maintenance::spawn(&app);
     let limits = server::ServerLimits::from(&settings.limits);
     let render = server_problems(&app);
-    server::run(listener, edge(&app, &settings), limits, render, shutdown()).await;
+    let service = http::Service::new(edge_of(&app, &settings));
+    server::run(listener, service, limits, render, shutdown()).await;
     tasks.shutdown().await;
     app.write_batches()
         .await
@@ -432,6 +457,7 @@ async fn rewrap(args: SettingsArgs, rewrap: RewrapArgs) -> anyhow::Result<usize>
         named: NamedValues::new(),
     };
     let need = Need {
+        door: Door::Own,
         route: RouteCheck::Exempt,
         sessions: false,
         manage: None,

@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 
 /// What `POST session/create` asks of its caller.
 const MINT: Need = Need {
+    door: hallpass::app::authorise::Door::Own,
     route: RouteCheck::Always,
     sessions: false,
     manage: None,

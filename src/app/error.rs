@@ -4,6 +4,7 @@
 use crate::domain::binding::Dimension;
 use crate::domain::config::ConfigError;
 use crate::domain::cover::Excess;
+use crate::domain::environment::Environment;
 use crate::domain::grant::Refusal;
 use crate::domain::permission::Permission;
 use crate::domain::rate::RateLimit;
@@ -79,6 +80,8 @@ pub enum Forbidden {
     Address,
     /// The one answer to every failed impersonation.
     Impersonation,
+    /// An environment that the gate does not accept.
+    Environment(Environment),
     /// A test key and a live thing.
     TestKey,
     /// A key that was made for a child, and what only the child itself may do.

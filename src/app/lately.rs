@@ -1,15 +1,17 @@
-//! What is written in batches: when secrets were used last, and authenticated refusals.
+//! What is written in batches: when secrets were used last, authenticated refusals, and what the
+//! gate allowed to somebody who acts as somebody else.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
 use super::App;
-use super::authorise::{Facts, Presented};
+use super::authorise::{Caller, Facts, Presented};
 use super::error::Error;
 use crate::domain::api_key::ApiKey;
 use crate::domain::audit::{Action, Entry, Outcome};
+use crate::domain::gate::Identity;
 use crate::domain::id::AuditId;
 use crate::domain::secret::KeyDigest;
 use crate::domain::time::Timestamp;
@@ -18,6 +20,8 @@ use crate::store::{accounts, audit, secrets};
 
 /// Refusals that are kept between two batches; what comes above is counted and not kept.
 const REFUSALS_MAX: usize = 500;
+/// Acts at the gate that wait at most; the next one waits until they are written.
+const ACTS_MAX: usize = 1_000;
 /// Secrets that are remembered between two batches.
 const USED_MAX: usize = 50_000;
 
@@ -26,9 +30,14 @@ const USED_MAX: usize = 50_000;
 pub struct Lately {
     used: Mutex<HashMap<[u8; 32], LastUsed>>,
     refused: Mutex<Vec<Entry>>,
+    acts: Mutex<Vec<Entry>>,
 }
 
 impl Lately {
+    fn acts(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.acts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Remembers that a secret was used.
     pub fn used(&self, digest: &KeyDigest, facts: &Facts, now: Timestamp) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,6 +88,78 @@ impl Lately {
 }
 
 impl App {
+    /// Remembers that the gate allowed a request with an unsafe method to somebody who acts as
+    /// somebody else. When too many wait, they are written first, so that none is left out.
+    ///
+    /// # Errors
+    /// [`Error`] when they cannot be written; nothing is allowed then.
+    pub(crate) async fn record_acting(
+        &self,
+        caller: &Caller,
+        identity: &Identity<'_>,
+        facts: &Facts,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let mut details = Map::new();
+        details.insert(
+            "environment".to_owned(),
+            identity.environment.as_str().into(),
+        );
+        details.insert("method".to_owned(), Value::from(facts.method.clone()));
+        details.insert("path".to_owned(), Value::from(facts.path.as_str()));
+        let entry = Entry {
+            id: AuditId::new(now, &*self.entropy)?,
+            at: now,
+            action: Action::Impersonate,
+            outcome: Outcome::Done,
+            actor: identity.actor.cloned(),
+            account: caller.account().clone(),
+            key: identity.key.cloned(),
+            session: identity.session.cloned(),
+            target: None,
+            request: Some(facts.request.clone()),
+            address: facts.address,
+            details,
+        };
+        let is_full = {
+            let mut acts = self.lately.acts();
+            acts.push(entry);
+            acts.len() >= ACTS_MAX
+        };
+        if is_full {
+            self.write_acts().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the gate allowed to those who act as somebody else.
+    ///
+    /// # Errors
+    /// [`Error`]; what was not written waits for the next time.
+    pub async fn write_acts(&self) -> Result<(), Error> {
+        let acts = std::mem::take(&mut *self.lately.acts());
+        if acts.is_empty() {
+            return Ok(());
+        }
+        let written = self.append_all(&acts).await;
+        if written.is_err() {
+            // In front of those that came meanwhile.
+            self.lately.acts().splice(0..0, acts);
+        }
+        written
+    }
+
+    async fn append_all(&self, entries: &[Entry]) -> Result<(), Error> {
+        let mut tx = self.store.write().await?;
+        for entry in entries {
+            let parent = accounts::chain(tx.conn(), &entry.account)
+                .await?
+                .and_then(|chain| chain.account().parent.clone());
+            audit::append(tx.conn(), entry, parent.as_ref()).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
     /// Writes when secrets were used last.
     ///
     /// # Errors
@@ -118,13 +199,6 @@ impl App {
         if refused.is_empty() {
             return Ok(());
         }
-        let mut tx = self.store.write().await?;
-        for entry in &refused {
-            let parent = accounts::chain(tx.conn(), &entry.account)
-                .await?
-                .and_then(|chain| chain.account().parent.clone());
-            audit::append(tx.conn(), entry, parent.as_ref()).await?;
-        }
-        Ok(tx.commit().await?)
+        self.append_all(&refused).await
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use crate::domain::api_key::KeyChain;
-use crate::domain::id::KeyId;
+use crate::domain::id::{KeyId, SessionId};
 use crate::domain::rate::{Bucket, RateLimit, Turn};
 use crate::domain::secret::KeyDigest;
 
@@ -47,6 +47,7 @@ impl<K: Eq + Hash> Buckets<K> {
 #[derive(Debug)]
 pub struct Limiter {
     keys: Buckets<KeyId>,
+    sessions: Buckets<SessionId>,
     failures: Buckets<IpAddr>,
     failure_limit: RateLimit,
     // Which keys were good of late, so that a flood of bad ones from one address does not shut out
@@ -59,6 +60,7 @@ impl Limiter {
     pub fn new(failure_limit: RateLimit) -> Self {
         Self {
             keys: Buckets::new(),
+            sessions: Buckets::new(),
             failures: Buckets::new(),
             failure_limit,
             known_good: Mutex::new(HashSet::new()),
@@ -86,6 +88,11 @@ impl Limiter {
             }
         }
         tightest
+    }
+
+    /// Takes a turn of a session.
+    pub fn take_session(&self, session: &SessionId, limit: RateLimit, now_ms: i64) -> Turn {
+        self.sessions.take(session.clone(), limit, now_ms)
     }
 
     /// Whether an address has failed too often of late to ask the database once more: milliseconds

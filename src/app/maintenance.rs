@@ -45,6 +45,7 @@ impl App {
     /// # Errors
     /// [`Error`].
     pub async fn write_batches(&self) -> Result<(), Error> {
+        self.write_acts().await?;
         self.write_refusals().await?;
         self.tell_exceeded().await?;
         self.write_last_used().await

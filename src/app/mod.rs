@@ -7,6 +7,7 @@ pub mod authorise;
 pub mod change;
 pub mod doctor;
 pub mod error;
+pub mod gate;
 pub mod idempotency;
 pub mod journal;
 pub mod keyring;
@@ -71,6 +72,8 @@ pub struct Policy {
     pub journal: journal::Journal,
     /// Where webhooks may go.
     pub webhooks: webhooks::WebhookPolicy,
+    /// What the gate decides by.
+    pub gate: gate::GatePolicy,
 }
 
 impl Policy {
@@ -114,6 +117,7 @@ pub struct App {
     pub(crate) writer: sessions::Writer,
     pub(crate) webhooks: webhooks::Webhooks,
     pub(crate) ledger: ledger::Ledger,
+    pub(crate) upstream: gate::UpstreamTokens,
 }
 
 impl App {

@@ -7,6 +7,7 @@ use serde_json::Map;
 
 use super::authorise::Remembered;
 use super::error::Error;
+use super::gate::UpstreamTokens;
 use super::keyring::{Signing, SigningKeysError, load};
 use super::lately::Lately;
 use super::ledger::Ledger;
@@ -98,6 +99,7 @@ impl App {
             remembered: Remembered::nothing(),
             webhooks,
             ledger,
+            upstream: UpstreamTokens::default(),
         });
         app.keep_signing_keys().await?;
         app.reload_signing_keys().await?;

@@ -9,6 +9,7 @@ pub mod cover;
 pub mod decision;
 pub mod effective;
 pub mod environment;
+pub mod gate;
 pub mod grant;
 pub mod id;
 pub mod limits;

@@ -7,29 +7,31 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, HeaderName,
     X_CONTENT_TYPE_OPTIONS,
 };
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Version};
 use axum::response::Response;
 use ipnet::IpNet;
 
 use super::endpoint::{Access, Answer, Call, Endpoint, MINT};
+use super::gate::{self, GatePeers};
 use super::headers::{self, HeaderError, RawCredential};
 use super::json::read_bytes;
 use super::problem::{Problem, rate_headers, secs_up};
 use super::routes::{ENDPOINTS, OUTSIDE, PROFILE};
-use super::server::PeerAddr;
+use super::server::{Handler, PeerAddr};
 use super::sessions;
 use crate::app::App;
 use crate::app::authorise::{Caller, Credential, Facts, Need, Presented, Wish};
 use crate::app::error::{BadCredential, Error, Forbidden};
 use crate::domain::binding::{Dimension, NamedValues};
 use crate::domain::id::{AccountId, RequestId};
-use crate::domain::rate::Turn;
+use crate::domain::rate::{RateLimit, Turn};
 use crate::domain::route::{Mount, PathError, RequestPath, TrailingSlash};
 use crate::domain::run_as::RunAs;
 
@@ -40,6 +42,8 @@ pub struct Edge {
     pub app: Arc<App>,
     /// The proxies whose forwarded addresses count.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who may ask the gate.
+    pub gate: GatePeers,
 }
 
 /// In the extensions of a request of the operator's CLI, which has the database before it. It can
@@ -52,10 +56,32 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The router of the whole service.
 pub fn router(edge: Edge) -> Router {
-    Router::new().fallback(serve).with_state(Arc::new(edge))
+    let edge = Arc::new(edge);
+    Router::new().fallback(move |request: Request| serve(Arc::clone(&edge), request))
 }
 
-async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Response {
+/// The whole service, as [`super::server`] serves it.
+#[derive(Debug, Clone)]
+pub struct Service(Arc<Edge>);
+
+impl Service {
+    /// The service over its edge.
+    pub fn new(edge: Edge) -> Self {
+        Self(Arc::new(edge))
+    }
+}
+
+impl Handler for Service {
+    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
+        serve(Arc::clone(&self.0), request)
+    }
+
+    fn changes_nothing(&self, head: &Parts) -> bool {
+        gate::find(head.uri.path()).is_some()
+    }
+}
+
+async fn serve(edge: Arc<Edge>, request: Request) -> Response {
     let app = &edge.app;
     let timer = app.metrics.begin_request();
     let Ok(id) = RequestId::new(app.now(), &*app.entropy) else {
@@ -63,8 +89,11 @@ async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Response {
         *response.status_mut() = axum::http::StatusCode::SERVICE_UNAVAILABLE;
         return response;
     };
-    let cross_origin =
-        request.uri().path().starts_with("/v1/") || request.uri().path().starts_with("/api/v1/");
+    let target = request.uri().path();
+    let is_gate = gate::find(target).is_some();
+    // What a gateway is told it may pass on to pages of any origin, and that is for the API behind
+    // to say.
+    let cross_origin = !is_gate && (target.starts_with("/v1/") || target.starts_with("/api/v1/"));
     let method = standard_method(request.method());
     let mut template = None;
     let mut code = None;
@@ -73,21 +102,24 @@ async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Response {
         Err(problem) => {
             code = Some(problem.error_code());
             app.metrics.refused(problem.error_code());
-            problem.into_response(&id)
+            if is_gate {
+                app.metrics.gate_refused();
+                problem.into_gate_response(&id)
+            } else {
+                problem.into_response(&id)
+            }
         }
     };
     let status = response.status().as_u16();
     let duration_ms = timer.finish(template, status);
+    let route = template.unwrap_or("none");
     // Neither the path nor the query: either may hold what is nobody else's business.
-    tracing::info!(
-        request.id = %id,
-        method,
-        route = template.unwrap_or("none"),
-        status,
-        code,
-        duration_ms,
-        "request answered"
-    );
+    if is_gate && code.is_none() {
+        // There is one for every request of the API behind.
+        tracing::debug!(request.id = %id, method, route, status, duration_ms, "request allowed");
+    } else {
+        tracing::info!(request.id = %id, method, route, status, code, duration_ms, "request answered");
+    }
     sign(response.headers_mut(), &id);
     let headers = response.headers_mut();
     if cross_origin {
@@ -138,6 +170,14 @@ async fn handle(
     let (parts, body) = request.into_parts();
     let method = parts.method.as_str();
     let target = parts.uri.path();
+    // Before all else: what follows may be a path that is refused, with any method.
+    let raw = parts.uri.path_and_query().map_or("", |raw| raw.as_str());
+    if let Some(gate) = gate::find(raw) {
+        *template = Some(gate.template);
+        let answer = gate::judge(edge, gate, &parts, id).await?;
+        edge.app.metrics.gate_allowed();
+        return Ok(answer);
+    }
     if let Some(found) = find_outside(&parts.method, target)? {
         *template = Some(found.template);
         let oauth = found.template.starts_with("/oauth2/");
@@ -175,12 +215,14 @@ async fn handle(
 async fn run(
     edge: &Edge,
     found: Found,
-    parts: axum::http::request::Parts,
+    parts: Parts,
     body: Body,
     path: RequestPath,
     id: &RequestId,
 ) -> Result<Response, Problem> {
     let app = Arc::clone(&edge.app);
+    let gate = edge.gate.clone();
+    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
     let Found {
         handler,
         access,
@@ -224,6 +266,8 @@ async fn run(
         headers: parts.headers,
         body,
         idempotency_key,
+        gate,
+        peer,
     };
     let answer = handler(call).await;
     let Some((limit, remaining, reset_secs)) = turn else {
@@ -241,8 +285,12 @@ async fn run(
     Ok(response)
 }
 
-fn limit_headers(caller: &Caller) -> Option<(u32, u32, i64)> {
-    let limit = caller.key()?.key().restrictions.rate_limit?;
+pub(super) fn limit_headers(caller: &Caller) -> Option<(u32, u32, i64)> {
+    turn_of(caller, caller.key()?.key().restrictions.rate_limit?)
+}
+
+/// Limit, remaining requests and seconds until all are there again.
+pub(super) fn turn_of(caller: &Caller, limit: RateLimit) -> Option<(u32, u32, i64)> {
     match caller.turn? {
         Turn::Go {
             remaining,
@@ -254,7 +302,7 @@ fn limit_headers(caller: &Caller) -> Option<(u32, u32, i64)> {
 
 fn facts(
     edge: &Edge,
-    parts: &axum::http::request::Parts,
+    parts: &Parts,
     path: RequestPath,
     id: &RequestId,
     by_path: NamedValues,
@@ -284,7 +332,7 @@ fn facts(
     })
 }
 
-fn credential(headers: &HeaderMap) -> Result<Credential, Problem> {
+pub(super) fn credential(headers: &HeaderMap) -> Result<Credential, Problem> {
     match headers::credential(headers)? {
         None => Ok(Credential::None),
         Some(RawCredential::Bearer(bearer)) => {
@@ -294,7 +342,7 @@ fn credential(headers: &HeaderMap) -> Result<Credential, Problem> {
     }
 }
 
-fn wish(headers: &HeaderMap) -> Result<Option<Wish>, HeaderError> {
+pub(super) fn wish(headers: &HeaderMap) -> Result<Option<Wish>, HeaderError> {
     let Some(header) = headers::run_as(headers)? else {
         return Ok(None);
     };

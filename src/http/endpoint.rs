@@ -1,6 +1,7 @@
 //! What an endpoint is: a method, a path, what it asks of its caller, and a handler.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use axum::response::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::gate::GatePeers;
 use super::json;
 use super::problem::Problem;
 use crate::app::App;
-use crate::app::authorise::{Caller, Need, Presented, RouteCheck};
+use crate::app::authorise::{Caller, Door, Need, Presented, RouteCheck};
 use crate::app::error::Error;
 use crate::app::idempotency::{Once, Replay};
 use crate::domain::decision::BindingCheck;
@@ -48,6 +50,7 @@ pub(super) enum Access {
 
 /// A key that may call the route.
 pub(super) const KEY: Need = Need {
+    door: Door::Own,
     route: RouteCheck::Always,
     sessions: false,
     manage: None,
@@ -115,6 +118,10 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// The `Idempotency-Key`.
     pub(super) idempotency_key: Option<String>,
+    /// Who may ask the gate.
+    pub(super) gate: GatePeers,
+    /// The other end of the connection.
+    pub(super) peer: Option<IpAddr>,
 }
 
 impl Call {

@@ -138,7 +138,7 @@ pub fn run_as(headers: &HeaderMap) -> Result<Option<RunAsHeader<'_>>, HeaderErro
     }
     let mut found = None;
     for (name, value) in headers {
-        if !folded(name.as_str().as_bytes()).starts_with(RUN_AS_PREFIX) {
+        if !is_folded_prefix(name.as_str().as_bytes(), RUN_AS_PREFIX) {
             continue;
         }
         let by_id = RUN_AS_IDS.contains(&name.as_str());
@@ -165,21 +165,50 @@ pub fn run_as(headers: &HeaderMap) -> Result<Option<RunAsHeader<'_>>, HeaderErro
 
 /// Whether a proxy that obeys `Connection` (RFC 9110 §7.6.1) would have removed a run-as header.
 fn connection_names_run_as(headers: &HeaderMap) -> bool {
+    connection_names(headers, |token| is_folded_prefix(token, RUN_AS_PREFIX))
+}
+
+fn connection_names(headers: &HeaderMap, is_meant: impl Fn(&[u8]) -> bool) -> bool {
     headers.get_all(CONNECTION).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| b", \t;".contains(byte))
-            .any(|token| folded(token).starts_with(RUN_AS_PREFIX))
+        let mut tokens = value.as_bytes().split(|byte| b", \t;".contains(byte));
+        tokens.any(&is_meant)
     })
 }
 
-/// A header name as the most lenient reader would take it: CGI and its children read `_` as `-`, and
-/// people write `X-Run-As`. So the separators do not count at all.
-fn folded(name: &[u8]) -> String {
-    name.iter()
+/// What names of headers that the gate reads or answers begin with, without separators.
+const JUDGED_PREFIXES: [&str; 12] = [
+    "authorization",
+    "origin",
+    RUN_AS_PREFIX,
+    "xauth",
+    "xoriginal",
+    "xforwarded",
+    "xhallpass",
+    "xproject",
+    "xworkspace",
+    "xbot",
+    "xintegration",
+    "xhttpmethod",
+];
+
+/// Whether `Connection` names a header that the gate reads or answers, so that a proxy on the way
+/// would remove it from the request that is judged, or from the one that is passed on.
+pub fn connection_names_judged(headers: &HeaderMap) -> bool {
+    connection_names(headers, |token| {
+        JUDGED_PREFIXES
+            .iter()
+            .any(|prefix| is_folded_prefix(token, prefix))
+    })
+}
+
+/// Whether a header name begins so, as the most lenient reader would take it: CGI and its children
+/// read `_` as `-`, and people write `X-Run-As`. So the separators do not count at all.
+fn is_folded_prefix(name: &[u8], prefix: &str) -> bool {
+    let mut folded = name
+        .iter()
         .filter(|byte| !b"-_.".contains(byte))
-        .map(|byte| char::from(byte.to_ascii_lowercase()))
-        .collect()
+        .map(u8::to_ascii_lowercase);
+    prefix.bytes().all(|byte| folded.next() == Some(byte))
 }
 
 /// The header `Origin`, as it was written.
@@ -236,14 +265,20 @@ const METHOD_OVERRIDES: [&str; 4] = [
 
 /// Whether a header asks the service behind to take the request for one of another method.
 pub fn method_override(headers: &HeaderMap) -> bool {
-    headers
-        .keys()
-        .any(|name| METHOD_OVERRIDES.contains(&dashed(name.as_str()).as_str()))
+    headers.keys().any(|name| {
+        METHOD_OVERRIDES
+            .iter()
+            .any(|wanted| is_dashed(name.as_str(), wanted))
+    })
 }
 
-/// A header name as CGI and its children read it: `_` is `-`.
-fn dashed(name: &str) -> String {
-    name.to_ascii_lowercase().replace(['_', '.'], "-")
+/// Whether a header name is this one as CGI and its children read it: `_` is `-`.
+fn is_dashed(name: &str, wanted: &str) -> bool {
+    let dashed = name.bytes().map(|byte| match byte {
+        b'_' | b'.' => b'-',
+        other => other.to_ascii_lowercase(),
+    });
+    name.len() == wanted.len() && dashed.eq(wanted.bytes())
 }
 
 /// Proxies between the client and us that are looked at.

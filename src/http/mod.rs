@@ -4,6 +4,7 @@ mod activity;
 mod audit;
 mod dispatch;
 mod endpoint;
+mod gate;
 pub mod headers;
 pub mod json;
 mod json_value;
@@ -21,7 +22,8 @@ mod unrouted;
 mod users;
 mod webhooks;
 
-pub use dispatch::{Edge, LocalOperator, router};
+pub use dispatch::{Edge, LocalOperator, Service, router};
+pub use gate::{GatePeers, GateProblem};
 pub use problem::Problem;
 pub use routes::{routes, templates};
 pub use unrouted::server_problems;

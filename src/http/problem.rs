@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use super::gate::GateProblem;
 use super::headers::HeaderError;
 use super::json::JsonError;
 use super::query::QueryError;
@@ -54,6 +55,9 @@ pub enum Problem {
     /// The body did not arrive in time.
     #[error("the request body did not arrive in time")]
     BodyTooSlow,
+    /// A request to the gate that it does not judge.
+    #[error(transparent)]
+    Gate(#[from] GateProblem),
 }
 
 /// Everything about one error, together, so that it cannot drift apart.
@@ -158,6 +162,7 @@ impl Problem {
                 "INVALID_REQUEST",
                 "Accept application/json or application/jsonl.",
             ),
+            Self::Gate(error) => Row::forbidden(error.code(), sentence(error)),
         }
     }
 
@@ -180,6 +185,36 @@ impl Problem {
         if let Self::OAuth(problem) = self {
             return problem.into_oauth_response(request);
         }
+        let error_code = self.error_code();
+        let (status, code, error) = self.parts(request);
+        let body = json!({ "message": error["message"], "code": code, "error": error });
+        self.finish(request, status, error_code, &body)
+    }
+
+    /// The answer to a gateway, which takes 401 and 403 for a refusal and nothing else: nginx makes
+    /// 500 of any other status. The body says the same as at any other endpoint, and a header why.
+    pub(super) fn into_gate_response(self, request: &RequestId) -> Response {
+        let reason = self.reason();
+        let mut response = self.into_response(request);
+        if response.status() != StatusCode::UNAUTHORIZED {
+            *response.status_mut() = StatusCode::FORBIDDEN;
+        }
+        if let Ok(reason) = HeaderValue::from_str(&reason) {
+            response.headers_mut().insert("x-auth-reason", reason);
+        }
+        response
+    }
+
+    /// Why the gate refuses, for gateways and logs: the code of the error in lower case.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::App(Error::TooMany { .. }) => "rate_limited".to_owned(),
+            problem => problem.error_code().to_ascii_lowercase(),
+        }
+    }
+
+    /// Status, `code` and `error` of the answer, for an answer that has several of them.
+    pub(super) fn parts(&self, request: &RequestId) -> (StatusCode, &'static str, Value) {
         let Row {
             status,
             code,
@@ -192,8 +227,7 @@ impl Problem {
             error.extend(extra);
             error.insert("requestId".to_owned(), request.as_str().into());
         }
-        let body = json!({ "message": message, "code": code, "error": error });
-        self.finish(request, status, error_code, &body)
+        (status, code, error)
     }
 
     /// The answer of an OAuth endpoint.
@@ -245,6 +279,7 @@ impl Problem {
             | Self::Method(_)
             | Self::OAuth(_)
             | Self::Accept
+            | Self::Gate(_)
             | Self::BodyTooSlow => {}
         }
         let error = match status {
@@ -465,6 +500,10 @@ fn forbidden(forbidden: &Forbidden) -> Row {
         Forbidden::Impersonation => Row::forbidden(
             "IMPERSONATION_DENIED",
             "Acting as this user is not allowed.",
+        ),
+        Forbidden::Environment(environment) => Row::forbidden(
+            "ENVIRONMENT_NOT_ALLOWED",
+            format!("Credentials of the {environment} environment are not accepted here."),
         ),
         Forbidden::TestKey => Row::forbidden(
             "MANAGEMENT_NOT_ALLOWED",

@@ -4,6 +4,7 @@ use super::endpoint::{
     Access, Answer, Call, Endpoint, KEY, MINT, OPERATOR, OPERATOR_LIVE, changes, changes_live,
     reads,
 };
+use super::gate::{self, Convention};
 use super::{audit, oauth, operation, sessions, signing_keys, tokens, users, webhooks};
 use crate::app::authorise::{Need, RouteCheck};
 use crate::domain::decision::BindingCheck;
@@ -198,6 +199,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         ForChild(changes(Tokens)),
         tokens::rotate
     ),
+    line!("POST", "authorize", Public, gate::authorize),
     line!("GET", "audit/list", Caller(reads(Audit)), audit::list),
     line!(
         "GET",
@@ -286,6 +288,35 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     ),
 ];
 
+/// An endpoint for gateways. It takes every method, and is found before the path is read.
+pub(super) struct GateLine {
+    /// Below `authorize/`.
+    pub(super) name: &'static str,
+    /// Whose convention it reads.
+    pub(super) convention: Convention,
+    /// The path below `/v1`, with `{placeholders}`.
+    pub(super) template: &'static str,
+}
+
+/// What gateways ask, below `/v1/authorize` and `/api/v1/authorize`.
+pub(super) const GATES: &[GateLine] = &[
+    GateLine {
+        name: "nginx",
+        convention: Convention::Nginx,
+        template: "authorize/nginx",
+    },
+    GateLine {
+        name: "forwarded",
+        convention: Convention::Forwarded,
+        template: "authorize/forwarded",
+    },
+    GateLine {
+        name: "envoy",
+        convention: Convention::Envoy,
+        template: "authorize/envoy/{path}",
+    },
+];
+
 /// What is outside `/v1`, by its whole path.
 pub(super) const OUTSIDE: &[Endpoint] = &[
     line!("GET", "/healthz", Public, operation::health),
@@ -353,7 +384,11 @@ pub fn routes() -> Vec<(&'static str, String)> {
     let outside = OUTSIDE
         .iter()
         .map(|line| (line.method, line.path.to_owned()));
-    inside.chain(outside).collect()
+    // Any method; the document names the one that gateways use.
+    let gates = GATES
+        .iter()
+        .map(|line| ("GET", format!("/v1/{}", line.template)));
+    inside.chain(gates).chain(outside).collect()
 }
 
 /// The path templates that metrics count by.
@@ -363,6 +398,7 @@ pub fn templates() -> Vec<&'static str> {
         .iter()
         .chain(OUTSIDE)
         .map(|line| line.path)
+        .chain(GATES.iter().map(|line| line.template))
         .chain(profile)
         .collect()
 }

@@ -9,6 +9,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,10 @@ use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -106,11 +109,33 @@ impl ServerProblem {
 /// Makes the answer to a [`ServerProblem`].
 pub type RenderProblem = dyn Fn(ServerProblem) -> Response + Send + Sync;
 
-/// Serves `router` on `listener` until `shutdown` is over; then accepts nothing more, finishes what
+/// What answers requests.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// Answers a request whose body was read.
+    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send + use<Self>;
+
+    /// Whether a request changes nothing, so that it may be given up when its client goes away. It
+    /// is then answered by the task of its connection and costs no other.
+    fn changes_nothing(&self, head: &Parts) -> bool;
+}
+
+/// All of it may change something.
+impl Handler for Router {
+    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
+        let answer = self.clone().oneshot(request);
+        async move { answer.await.unwrap_or_else(|never| match never {}) }
+    }
+
+    fn changes_nothing(&self, _: &Parts) -> bool {
+        false
+    }
+}
+
+/// Serves `handler` on `listener` until `shutdown` is over; then accepts nothing more, finishes what
 /// was accepted within [`ServerLimits::drain_timeout`], and returns.
-pub async fn run(
+pub async fn run<H: Handler>(
     listener: TcpListener,
-    router: Router,
+    handler: H,
     limits: ServerLimits,
     render: Arc<RenderProblem>,
     shutdown: impl Future<Output = ()>,
@@ -119,7 +144,7 @@ pub async fn run(
     let (phases, phase) = watch::channel(Phase::Serving);
     let connections = Arc::new(Semaphore::new(limits.connections_max));
     let shared = Arc::new(Shared {
-        router,
+        handler,
         limits,
         render,
         requests: Arc::new(Semaphore::new(limits.connections_max)),
@@ -174,8 +199,8 @@ struct Alive(
     #[expect(dead_code, reason = "held to keep the channel open")] mpsc::Sender<Infallible>,
 );
 
-struct Shared {
-    router: Router,
+struct Shared<H> {
+    handler: H,
     limits: ServerLimits,
     render: Arc<RenderProblem>,
     requests: Arc<Semaphore>,
@@ -206,14 +231,14 @@ fn is_of_the_connection(error: &std::io::Error) -> bool {
     [ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind())
 }
 
-struct Connection {
-    shared: Arc<Shared>,
+struct Connection<H> {
+    shared: Arc<Shared<H>>,
     peer: SocketAddr,
     activity: Activity,
     alive: Alive,
 }
 
-impl Connection {
+impl<H: Handler> Connection<H> {
     async fn serve(self, stream: TcpStream, mut phase: watch::Receiver<Phase>) {
         let limits = self.shared.limits;
         let activity = self.activity.clone();
@@ -262,7 +287,10 @@ impl Connection {
     }
 
     /// The answer to one request. The future owns what it needs.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response> + use<> {
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<WatchedBody>> + use<H> {
         let shared = Arc::clone(&self.shared);
         let peer = self.peer;
         let in_flight = self.activity.begin();
@@ -282,12 +310,12 @@ impl Connection {
                 }
             };
             // The request is over when its answer was taken by the connection.
-            answer.map(|body| Body::new(WatchedBody::new(body, in_flight)))
+            answer.map(|body| WatchedBody::new(body, in_flight))
         }
     }
 }
 
-impl Shared {
+impl<H: Handler> Shared<H> {
     async fn handle(
         &self,
         request: Request<Incoming>,
@@ -300,38 +328,57 @@ impl Shared {
             .try_acquire_owned()
             .map_err(|_| ServerProblem::Overloaded)?;
         let (mut head, body) = request.into_parts();
-        let body = tokio::time::timeout_at(deadline, read_body(body))
-            .await
-            .map_err(|_| ServerProblem::BodyTooSlow)??;
+        let body = if body.is_end_stream() {
+            Bytes::new()
+        } else {
+            tokio::time::timeout_at(deadline, read_body(body))
+                .await
+                .map_err(|_| ServerProblem::BodyTooSlow)??
+        };
         in_flight.touch();
         head.extensions.insert(PeerAddr(peer));
+        if self.handler.changes_nothing(&head) {
+            let answer = self
+                .handler
+                .handle(Request::from_parts(head, Body::from(body)));
+            let answer = AssertUnwindSafe(answer).catch_unwind();
+            return match tokio::time::timeout_at(deadline, answer).await {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(_)) => Err(panicked()),
+                Err(_) => Err(too_slow()),
+            };
+        }
         let request = Request::from_parts(head, Body::from(body));
 
         // A task of its own: a client that goes away drops the future of its connection, and a
         // handler that is dropped between its commit and what follows the commit (telling the
         // caches of a revocation, say) would leave the two apart. For the same reason a handler
         // that is too slow is not ended; its statements have time limits of their own.
-        let router = self.router.clone();
+        let answer = self.handler.handle(request);
         let handler = tokio::spawn(async move {
-            let answer = router.oneshot(request).await;
+            let answer = answer.await;
             drop((permit, alive));
             answer
         });
         match tokio::time::timeout_at(deadline, handler).await {
-            Ok(Ok(Ok(answer))) => Ok(answer),
-            Ok(Err(ended)) if ended.is_panic() => {
-                // The text of the panic may hold a secret; the panic hook is the operator's.
-                error!("a handler panicked");
-                Err(ServerProblem::Panicked)
-            }
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(ended)) if ended.is_panic() => Err(panicked()),
             // The runtime is shutting down.
             Ok(Err(_)) => Err(ServerProblem::TooSlow),
-            Err(_) => {
-                warn!("a handler did not answer in time");
-                Err(ServerProblem::TooSlow)
-            }
+            Err(_) => Err(too_slow()),
         }
     }
+}
+
+/// The text of the panic may hold a secret; the panic hook is the operator's.
+fn panicked() -> ServerProblem {
+    error!("a handler panicked");
+    ServerProblem::Panicked
+}
+
+fn too_slow() -> ServerProblem {
+    warn!("a handler did not answer in time");
+    ServerProblem::TooSlow
 }
 
 /// Reads the whole body: every endpoint needs it whole, and here a client that sends it slowly

@@ -70,13 +70,13 @@ pub(super) fn vocabulary(
 
 pub(super) fn networks(
     sources: &Sources<'_>,
+    setting: &str,
     texts: &[String],
 ) -> Result<Vec<IpNet>, SettingError> {
     let mut networks = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        let network = value::trusted_network(text).map_err(|problem| {
-            sources.wrong(file::element("trusted_proxies", index, ""), problem)
-        })?;
+        let network = value::trusted_network(text)
+            .map_err(|problem| sources.wrong(file::element(setting, index, ""), problem))?;
         networks.push(network);
     }
     // Two halves of the internet are the internet.
@@ -84,7 +84,7 @@ pub(super) fn networks(
         .iter()
         .any(|network| network.prefix_len() == 0)
     {
-        return Err(sources.wrong("trusted_proxies", Problem::EveryAddress));
+        return Err(sources.wrong(setting, Problem::EveryAddress));
     }
     Ok(networks)
 }

@@ -4,6 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::domain::gate::GateRuleError;
+use crate::domain::route::MountError;
+
 /// Why the settings cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
@@ -179,6 +182,35 @@ pub enum Problem {
     /// A name or path that an earlier element has.
     #[error("an earlier element has the same; keep one of the two")]
     Repeated,
+    /// Not a mount.
+    #[error(transparent)]
+    Mount(MountError),
+    /// Not a line of the gate's table.
+    #[error(transparent)]
+    GateRule(GateRuleError),
+    /// More elements than are looked at.
+    #[error("there are at most {max}")]
+    TooMany {
+        /// How many there may be.
+        max: usize,
+    },
+    /// An audience that is not in the list.
+    #[error("is not among `audience` and `audiences`, so that no session could have it")]
+    UnknownAudience,
+    /// The audience of the tokens for upstreams, which is that of sessions or of hallpass.
+    #[error(
+        "is an audience that sessions have; name one of its own, so that nobody takes one token \
+         for the other"
+    )]
+    SessionAudience,
+    /// A shared secret that can be guessed, or that no header can carry.
+    #[error("write {min} to {max} visible ASCII characters, for example of `openssl rand -hex 32`")]
+    GateSecret {
+        /// The fewest characters.
+        min: usize,
+        /// The most characters.
+        max: usize,
+    },
     /// Not an object.
     #[error("write a table of restrictions, such as {{ allowedRoutes = [\"bot/**\"] }}")]
     NotATable,

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use super::error::{FileError, Problem};
+use crate::domain::environment::Environment;
 use crate::domain::limits;
+use crate::domain::route::TrailingSlash;
 
 /// Everything that can stand in `hallpass.toml`. Unknown members are errors, so that a misspelt
 /// restriction is not a missing one.
@@ -30,6 +32,7 @@ pub(super) struct FileSettings {
     pub(super) limits: LimitsSetting,
     pub(super) webhooks: WebhooksSetting,
     pub(super) journal_file: Option<String>,
+    pub(super) gate: GateSetting,
 }
 
 /// The table `[webhooks]`.
@@ -39,6 +42,44 @@ pub(super) struct WebhooksSetting {
     pub(super) allow_http: bool,
     pub(super) allow_networks: Vec<String>,
     pub(super) timeout_secs: Option<u32>,
+}
+
+/// The table `[gate]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct GateSetting {
+    pub(super) mount: Option<String>,
+    pub(super) trailing_slash: Option<TrailingSlash>,
+    pub(super) environments: Option<Vec<Environment>>,
+    pub(super) audiences: Option<Vec<String>>,
+    pub(super) peers: Option<Vec<String>>,
+    pub(super) secret: Option<String>,
+    pub(super) default_permission: Option<String>,
+    pub(super) routes: Vec<GateRouteSetting>,
+    pub(super) token: Option<GateTokenSetting>,
+    pub(super) session_rate: Option<RateSetting>,
+}
+
+/// The table `[gate.token]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GateTokenSetting {
+    pub(super) audience: String,
+    #[serde(default)]
+    pub(super) duration_secs: Option<u32>,
+}
+
+/// One `[[gate.routes]]`: a route of the API behind the gate, the permission that it needs, and the
+/// segments that name what a credential can be bound to. The route is still text; the permission
+/// exists.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateRouteSetting {
+    /// A route pattern in which segments may be named: `GET bot/{bot}/**`.
+    pub route: String,
+    /// A permission scope.
+    #[serde(default)]
+    pub permission: Option<String>,
 }
 
 /// The table `[limits]`.

@@ -20,6 +20,7 @@ use crate::token::Algorithm;
 mod check;
 mod error;
 mod file;
+mod gate;
 mod secret;
 mod source;
 mod value;
@@ -28,7 +29,8 @@ mod value;
 mod tests;
 
 pub use error::{FileError, Problem, SettingError, SettingsError, Source};
-pub use file::{PermissionRouteSetting, ProfileSetting, TemplateSetting};
+pub use file::{GateRouteSetting, PermissionRouteSetting, ProfileSetting, TemplateSetting};
+pub use gate::{GateSettings, GateTokenSettings};
 pub use secret::{DatabaseUrl, MasterKeySource, SecretText};
 pub use value::{Issuer, LogFormat};
 
@@ -119,6 +121,8 @@ pub struct WebhookSettings {
     pub allow_networks: Vec<IpNet>,
     /// How long a receiver may take to answer, in seconds.
     pub timeout_secs: u32,
+    /// What the gate decides by, and who may ask it.
+    pub gate: GateSettings,
 }
 
 /// Bounds on what clients can take from the machine.
@@ -213,6 +217,7 @@ impl Settings {
             limits,
             webhooks,
             journal_file,
+            gate,
         } = file;
 
         let listen = sources
@@ -254,6 +259,7 @@ impl Settings {
             .or_default(LogFormat::default().as_str())
             .read(LogFormat::parse)?;
         let permissions = check::vocabulary(&sources, permissions)?;
+        let gate = gate::check(&sources, gate, &issuer, &audiences, &permissions)?;
 
         Ok(Self {
             listen,
@@ -266,7 +272,7 @@ impl Settings {
             algorithm,
             log_filter,
             log_format,
-            trusted_proxies: check::networks(&sources, &trusted_proxies)?,
+            trusted_proxies: check::networks(&sources, "trusted_proxies", &trusted_proxies)?,
             profiles: check::profiles(&sources, profiles)?,
             templates: check::templates(&sources, templates)?,
             permission_routes: check::permission_routes(&sources, permission_routes, &permissions)?,
@@ -295,6 +301,7 @@ impl Settings {
                     WEBHOOK_TIMEOUT_SECS_MAX,
                 )?,
             },
+            gate,
         })
     }
 }

@@ -23,6 +23,7 @@ impl Names {
         Self::without_flag("master_key_file", "HALLPASS_MASTER_KEY_FILE");
     pub(super) const AUDIENCE: Self = Self::without_flag("audience", "HALLPASS_AUDIENCE");
     pub(super) const ALGORITHM: Self = Self::without_flag("algorithm", "HALLPASS_ALGORITHM");
+    pub(super) const GATE_SECRET: Self = Self::without_flag("gate.secret", "HALLPASS_GATE_SECRET");
     pub(super) const LOG: Self = Self::without_flag("log", "HALLPASS_LOG");
     pub(super) const LOG_FORMAT: Self = Self::without_flag("log_format", "HALLPASS_LOG_FORMAT");
 

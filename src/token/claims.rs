@@ -75,6 +75,19 @@ pub struct Actor {
     pub act: Option<Box<Actor>>,
 }
 
+impl Actor {
+    /// The chain of those who act, nearest first. `None` when there is nobody.
+    pub fn chain<'a>(actors: impl DoubleEndedIterator<Item = &'a AccountId>) -> Option<Self> {
+        let nest = |act: Option<Box<Self>>, sub: &AccountId| {
+            Some(Box::new(Self {
+                sub: sub.clone(),
+                act,
+            }))
+        };
+        actors.rev().fold(None, nest).map(|act| *act)
+    }
+}
+
 impl Claims {
     /// The payload of a token.
     ///

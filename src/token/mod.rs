@@ -17,6 +17,7 @@ pub mod keyring;
 pub mod ledger;
 pub mod master;
 pub mod rotation;
+pub mod upstream;
 pub mod verify;
 pub mod webhook;
 

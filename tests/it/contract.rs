@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use hallpass::app::error::{BadCredential, Conflict, Error, Forbidden, Invalid, InvalidCode};
 use hallpass::domain::binding::Dimension;
 use hallpass::domain::cover::Excess;
+use hallpass::domain::environment::Environment;
 use hallpass::domain::grant::Refusal;
 use hallpass::domain::id::RequestId;
 use hallpass::domain::permission::Permission;
@@ -17,7 +18,7 @@ use hallpass::domain::time::Timestamp;
 use hallpass::http::headers::HeaderError;
 use hallpass::http::json::JsonError;
 use hallpass::http::query::parse_query;
-use hallpass::http::{Problem, routes};
+use hallpass::http::{GateProblem, Problem, routes};
 use hallpass::token::TokenError;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -198,6 +199,57 @@ async fn the_codes_of_the_errors_are_those_of_the_document() {
         only_documented.is_empty(),
         "never answered: {only_documented:?}"
     );
+}
+
+/// What only the gate answers.
+fn gate_problems() -> Vec<Problem> {
+    let own = [
+        GateProblem::Peer,
+        GateProblem::Secret,
+        GateProblem::Missing("x-original-uri"),
+        GateProblem::Repeated("x-original-uri"),
+        GateProblem::Malformed("x-original-uri"),
+        GateProblem::Connection,
+        GateProblem::MethodOverride,
+        GateProblem::OutsideMount,
+        GateProblem::IdentityTooLarge,
+    ];
+    let mut problems: Vec<Problem> = own.into_iter().map(Problem::Gate).collect();
+    let environment = Forbidden::Environment(Environment::Test);
+    problems.push(Error::from(environment).into());
+    problems
+}
+
+#[tokio::test]
+async fn what_only_the_gate_answers_is_documented_there_and_is_403() {
+    let document = document();
+    let listed = |name: &str| -> BTreeSet<String> {
+        let schema = &document["components"]["responses"][name]["content"]["application/json"];
+        let codes = &schema["schema"]["allOf"][1]["properties"]["error"]["properties"]["code"];
+        let codes = codes["enum"].as_array().unwrap().iter();
+        codes
+            .map(|code| code.as_str().unwrap().to_owned())
+            .collect()
+    };
+    let refused = listed("GateRefused");
+    let elsewhere = documented_codes();
+    let mut made = BTreeSet::new();
+    for problem in gate_problems() {
+        let (status, body) = row(problem).await;
+        assert_eq!(
+            (status, &body["code"]),
+            (403, &Value::from("NOT_AUTHORIZED"))
+        );
+        made.insert(body["error"]["code"].as_str().unwrap().to_owned());
+    }
+
+    let only_there: BTreeSet<String> = refused
+        .iter()
+        .filter(|code| !elsewhere.iter().any(|(_, _, other)| other == *code))
+        .cloned()
+        .collect();
+    assert_eq!(made, only_there);
+    assert!(listed("GateNotAsked").is_subset(&made));
 }
 
 /// Status, `code` and `error.code` of every shared response below `/v1`.

@@ -14,6 +14,8 @@ mod contract;
 )]
 mod escalation;
 #[cfg(test)]
+mod gate;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod program;

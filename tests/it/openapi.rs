@@ -133,6 +133,8 @@ impl Contract {
     /// The operation that serves a request, whichever of its equal paths was called.
     pub(crate) fn find(&self, method: &str, path: &str) -> Option<&Operation> {
         let path = canonical(path);
+        // The gate takes every method, and the document names the one that gateways use.
+        let method = if is_gateway(&path) { "GET" } else { method };
         self.operations
             .iter()
             .filter(|operation| operation.method == method && fits(&operation.path, &path))
@@ -274,7 +276,22 @@ fn canonical(path: &str) -> String {
     }
 }
 
+/// Whether a gateway asks there, rather than a client.
+fn is_gateway(path: &str) -> bool {
+    ["nginx", "forwarded", "envoy"].iter().any(|name| {
+        let rest = path.strip_prefix("/v1/authorize/");
+        let rest = rest.and_then(|rest| rest.strip_prefix(name));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
 fn fits(template: &str, path: &str) -> bool {
+    // Any target at all stands behind Envoy's prefix, and none, too.
+    if let Some(prefix) = template.strip_suffix("envoy/{path}") {
+        return path
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest == "envoy" || rest.starts_with("envoy/"));
+    }
     let mut segments = path.split('/');
     template.split('/').all(|wanted| match segments.next() {
         Some(segment) => wanted == segment || (wanted.starts_with('{') && !segment.is_empty()),

@@ -114,6 +114,16 @@ impl RouteCheck {
     }
 }
 
+/// Whose routes a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Those of hallpass itself.
+    Own,
+    /// Those of the API behind the gate: its table of permissions, and the audiences and
+    /// environments that it accepts.
+    Gate,
+}
+
 /// What an endpoint asks of its caller. `http/routes.rs` has one for each endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
@@ -121,9 +131,11 @@ impl RouteCheck {
     reason = "each is a rule of its own, named where it is set"
 )]
 pub struct Need {
+    /// Whose routes the request is about.
+    pub door: Door,
     /// Whether the route check applies.
     pub route: RouteCheck,
-    /// Session tokens are admitted, of any audience.
+    /// Session tokens are admitted: at the gate those of its audiences, else those of any.
     pub sessions: bool,
     /// What is managed here.
     pub manage: Option<Manage>,

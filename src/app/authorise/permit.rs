@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Caller, Facts, Identified, Need, Presented, RouteCheck, Rows, SessionCaller, Subject, Who, Wish,
+    Caller, Door, Facts, Identified, Need, Presented, RouteCheck, Rows, SessionCaller, Subject,
+    Who, Wish,
 };
 use crate::app::App;
 use crate::app::error::{BadCredential, Error, Forbidden};
@@ -39,6 +40,10 @@ impl App {
             effective: own,
             rev,
         } = identified;
+        match need.door {
+            Door::Own => {}
+            Door::Gate => self.policy.gate.accept(&who)?,
+        }
         if let Who::Session(session) = &who {
             if wish.is_some() {
                 return Err(Forbidden::Impersonation.into());
@@ -119,7 +124,15 @@ impl App {
             address: facts.address,
             origin: facts.origin.as_deref(),
             named: &facts.named,
-            permission: RoutePermission::Own(self.policy.permission_of(&facts.method, &facts.path)),
+            permission: match need.door {
+                Door::Own => {
+                    RoutePermission::Own(self.policy.permission_of(&facts.method, &facts.path))
+                }
+                Door::Gate => {
+                    let table = &self.policy.gate.table;
+                    RoutePermission::Gate(table.permission_of(&facts.method, &facts.path))
+                }
+            },
             manage: need.manage,
             bindings: if exempt {
                 BindingCheck::Exempt
@@ -135,9 +148,34 @@ impl App {
                 }
                 turn.unwrap_or(FREE)
             }
+            (Who::Session(session), Some(turn)) => {
+                **turn = self.take_session(session, need.door);
+                turn.unwrap_or(FREE)
+            }
             (Who::Key(_) | Who::Session(_) | Who::Cli(_), _) => FREE,
         };
-        decide(own, &asked, now, &mut rate).map_err(|deny| Self::denied(who, deny))
+        decide(own, &asked, now, &mut rate).map_err(|deny| match (who, &deny) {
+            (Who::Session(_), Deny::Rate { retry_ms }) => Error::TooMany {
+                retry_ms: *retry_ms,
+                limit: self.policy.gate.session_rate,
+            },
+            (Who::Key(_) | Who::Session(_) | Who::Cli(_), _) => Self::denied(who, deny),
+        })
+    }
+
+    /// The turn of a session: at the gate each has a limit of its own.
+    fn take_session(&self, session: &SessionCaller, door: Door) -> Option<Turn> {
+        match door {
+            Door::Own => None,
+            Door::Gate => {
+                let limit = self.policy.gate.session_rate?;
+                let now_ms = self.clock.monotonic_ms();
+                Some(
+                    self.limiter
+                        .take_session(&session.claims.jti, limit, now_ms),
+                )
+            }
+        }
     }
 
     /// Acts as a child: the request must lie in the routes of the key's impersonation, too. The

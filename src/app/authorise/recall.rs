@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::{Credential, Facts, Identified, Presented, RouteCheck, SessionCaller, Who, Wish};
+use super::{Credential, Door, Facts, Identified, Presented, RouteCheck, SessionCaller, Who, Wish};
 use crate::app::App;
 use crate::app::memory::{ByDigest, Memory, Quick, Weigh};
 use crate::domain::account::{Account, AccountChain};
@@ -132,8 +132,8 @@ impl App {
     pub(super) fn recall(&self, presented: &Presented, now: Timestamp) -> Option<Recalled> {
         match &presented.credential {
             Credential::Key(key) => self.recall_key(&key.digest(), presented, now),
-            // Where a session speaks for itself its account is read, too.
-            Credential::Token(token) if presented.need.route == RouteCheck::Always => {
+            // At hallpass's own doors a session speaks for itself, and its account is read.
+            Credential::Token(token) if presented.need.door == Door::Gate => {
                 self.recall_token(token, now)
             }
             Credential::None | Credential::Token(_) | Credential::Cli(_) => None,

@@ -128,13 +128,7 @@ impl App {
     }
 
     fn claims(&self, session: &Session) -> Claims {
-        let nest = |act: Option<Box<Actor>>, sub: &AccountId| {
-            Some(Box::new(Actor {
-                sub: sub.clone(),
-                act,
-            }))
-        };
-        let act = session.actors.iter().rev().fold(None, nest).map(|act| *act);
+        let act = Actor::chain(session.actors.iter());
         Claims {
             iss: self.issuer(session.environment),
             sub: session.account.clone(),

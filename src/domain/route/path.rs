@@ -172,7 +172,8 @@ impl RequestPath {
         self.ends.len()
     }
 
-    pub(super) fn segment(&self, index: usize) -> Option<&str> {
+    /// The decoded segment at a place, counted from 0.
+    pub fn segment(&self, index: usize) -> Option<&str> {
         let end = *self.ends.get(index)?;
         let start = match index.checked_sub(1) {
             Some(before) => self.ends.get(before)? + 1,

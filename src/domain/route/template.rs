@@ -105,6 +105,35 @@ impl RouteTemplate {
         RoutePattern::from_segments(self.methods, segments).map_err(FillError::Pattern)
     }
 
+    /// The pattern that takes any segment where a placeholder stands.
+    ///
+    /// # Errors
+    /// [`RoutePatternError`] when that is not within the limits of a pattern.
+    pub fn to_pattern(&self) -> Result<RoutePattern, RoutePatternError> {
+        let segments = self.parts.iter().map(|part| match part {
+            Part::Literal(text) => Segment::Literal(text),
+            Part::Star | Part::Placeholder(_) => Segment::Star,
+            Part::DoubleStar => Segment::DoubleStar,
+        });
+        RoutePattern::from_segments(self.methods, segments.collect())
+    }
+
+    /// The name of each placeholder with its place in a path, counted from 0. `None` when one stands
+    /// behind a `**`, where its place is not known.
+    pub fn named_places(&self) -> Option<Vec<(&str, usize)>> {
+        let mut places = Vec::new();
+        let mut is_fixed = true;
+        for (place, part) in self.parts.iter().enumerate() {
+            match part {
+                Part::Placeholder(name) if is_fixed => places.push((name.as_str(), place)),
+                Part::Placeholder(_) => return None,
+                Part::DoubleStar => is_fixed = false,
+                Part::Literal(_) | Part::Star => {}
+            }
+        }
+        Some(places)
+    }
+
     /// Whether it has literals and placeholders only, neither wildcards nor methods, as the path
     /// of a profile must.
     pub fn is_path(&self) -> bool {

@@ -28,7 +28,7 @@ struct Running {
 }
 
 impl Running {
-    async fn start(router: Router, limits: ServerLimits) -> Self {
+    async fn start(router: impl Handler, limits: ServerLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -61,6 +61,20 @@ impl Running {
 
     fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
+    }
+}
+
+/// A router of which nothing changes anything.
+#[derive(Clone)]
+struct Unchanging(Router);
+
+impl Handler for Unchanging {
+    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
+        self.0.handle(request)
+    }
+
+    fn changes_nothing(&self, _: &Parts) -> bool {
+        true
     }
 }
 
@@ -140,18 +154,64 @@ async fn a_panic_is_an_error_and_the_server_goes_on() {
         panic!("hunter2")
     }
     let router = echo().route("/broken", get(broken));
-    let server = Running::start(router, LIMITS).await;
+    for server in [
+        Running::start(router.clone(), LIMITS).await,
+        Running::start(Unchanging(router), LIMITS).await,
+    ] {
+        let broken = server.exchange(&request("GET", "/broken", "")).await;
+        let hello = server.exchange(&request("GET", "/", "")).await;
 
-    let broken = server.exchange(&request("GET", "/broken", "")).await;
-    let hello = server.exchange(&request("GET", "/", "")).await;
+        assert!(broken.starts_with("HTTP/1.1 500 "), "{broken}");
+        assert!(
+            broken.contains(r#""code":"INTERNAL_SERVER_ERROR""#),
+            "{broken}"
+        );
+        assert!(!broken.contains("hunter2"), "{broken}");
+        assert!(hello.starts_with("HTTP/1.1 200 "), "{hello}");
+    }
+}
 
-    assert!(broken.starts_with("HTTP/1.1 500 "), "{broken}");
-    assert!(
-        broken.contains(r#""code":"INTERNAL_SERVER_ERROR""#),
-        "{broken}"
-    );
-    assert!(!broken.contains("hunter2"), "{broken}");
-    assert!(hello.starts_with("HTTP/1.1 200 "), "{hello}");
+#[tokio::test]
+async fn a_request_that_changes_nothing_is_given_up_with_its_client() {
+    struct OnDrop(Arc<Notify>);
+
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+
+    let begun = Arc::new(Notify::new());
+    let given_up = Arc::new(Notify::new());
+    let notes = (Arc::clone(&begun), Arc::clone(&given_up));
+    let ask = move || async move {
+        let _given_up = OnDrop(notes.1);
+        notes.0.notify_one();
+        std::future::pending::<&'static str>().await
+    };
+    let router = Router::new().route("/ask", get(ask));
+    let server = Running::start(Unchanging(router), LIMITS).await;
+
+    let mut stream = server.connect().await;
+    stream.write_all(&request("GET", "/ask", "")).await.unwrap();
+    begun.notified().await;
+    drop(stream);
+
+    given_up.notified().await;
+}
+
+#[tokio::test]
+async fn a_request_that_changes_nothing_is_answered_in_time_or_with_503() {
+    let router = Router::new().route("/ask", get(std::future::pending::<&'static str>));
+    let limits = ServerLimits {
+        request_timeout: SHORT,
+        ..LIMITS
+    };
+    let server = Running::start(Unchanging(router), limits).await;
+
+    let answer = server.exchange(&request("GET", "/ask", "")).await;
+
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
 }
 
 #[tokio::test]

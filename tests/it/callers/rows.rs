@@ -43,11 +43,17 @@ pub(super) struct Send {
     pub(super) path: String,
     /// The last id in the path.
     id: Option<String>,
+    /// Beside those of the caller.
+    headers: &'static [(&'static str, &'static str)],
     body: Body,
 }
 
 impl Send {
     pub(super) async fn by(&self, caller: &Caller, operation: &Operation) -> Answer {
+        let mut caller = caller.clone();
+        for (name, value) in self.headers {
+            caller = caller.header(name, value);
+        }
         match &self.body {
             Body::None => caller.send(&operation.method, &self.path, Vec::new()).await,
             Body::Json(body) => caller.post(&self.path, body.clone()).await,
@@ -85,6 +91,7 @@ fn get(path: &str) -> Send {
     Send {
         path: path.to_owned(),
         id: None,
+        headers: &[],
         body: Body::None,
     }
 }
@@ -93,6 +100,7 @@ fn post(path: &str, body: Value) -> Send {
     Send {
         path: path.to_owned(),
         id: None,
+        headers: &[],
         body: Body::Json(body),
     }
 }
@@ -101,6 +109,7 @@ fn form(path: &str, fields: Vec<(&'static str, String)>) -> Send {
     Send {
         path: path.to_owned(),
         id: None,
+        headers: &[],
         body: Body::Form(fields),
     }
 }
@@ -172,6 +181,11 @@ const MANAGEMENT: Expected = Expected::Refused(403, "MANAGEMENT_NOT_ALLOWED");
 /// A row for what everybody may read.
 fn public(operation: &'static str, send: fn(&World) -> Send) -> Row {
     row(operation, Target::Own, send).right(|world| world.town.nobody())
+}
+
+/// A row for what gateways ask: whoever may call the route behind, with a live credential.
+fn gateway(operation: &'static str, send: fn(&World) -> Send) -> Row {
+    row(operation, Target::Own, send).test_key(Expected::Refused(403, "ENVIRONMENT_NOT_ALLOWED"))
 }
 
 pub(super) fn rows() -> Vec<Row> {
@@ -386,6 +400,26 @@ fn webhooks() -> Vec<Row> {
 
 fn others() -> Vec<Row> {
     vec![
+        public("authorize", |world| {
+            let request =
+                json!({"credential": world.owner.token, "method": "GET", "path": "/v1/order/o1"});
+            post("/v1/authorize", request)
+        }),
+        gateway("authorizeNginx", |_| Send {
+            headers: &[
+                ("x-original-method", "GET"),
+                ("x-original-uri", "/v1/order/o1"),
+            ],
+            ..get("/v1/authorize/nginx")
+        }),
+        gateway("authorizeForwarded", |_| Send {
+            headers: &[
+                ("x-forwarded-method", "GET"),
+                ("x-forwarded-uri", "/v1/order/o1"),
+            ],
+            ..get("/v1/authorize/forwarded")
+        }),
+        gateway("authorizeEnvoy", |_| get("/v1/authorize/envoy/v1/order/o1")),
         row("auditList", Target::Ledger, |_| get("/v1/audit/list")),
         // It tells how much there is, and nothing of anybody.
         row("auditCheckpointFetch", Target::Own, |_| {

@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::support::town::{Account, Caller, Key, Session, Town, jose_header};
 
 /// The issuer of the tests may be an audience here, so that there are sessions for hallpass itself.
-const SETTINGS: &str = "audiences = [\"https://hallpass.test/manage\"]\n";
+const SETTINGS: &str = "audiences = [\"https://hallpass.test/manage\"]\n\
+    gate = { peers = [\"192.0.2.0/24\"] }\n";
 
 const MANAGE: &str = "https://hallpass.test/manage";
 

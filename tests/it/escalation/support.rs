@@ -2,7 +2,7 @@
 //! moment in which they are admitted and the moment in which they take effect.
 
 use hallpass::app::authorise::{
-    Caller as Admitted, Credential, Facts, Need, Presented, RouteCheck, Wish,
+    Caller as Admitted, Credential, Door, Facts, Need, Presented, RouteCheck, Wish,
 };
 use hallpass::domain::binding::NamedValues;
 use hallpass::domain::decision::BindingCheck;
@@ -55,6 +55,7 @@ pub(super) async fn is_ended(town: &Town, token: &str) {
 }
 
 const KEY: Need = Need {
+    door: Door::Own,
     route: RouteCheck::Always,
     sessions: false,
     manage: None,

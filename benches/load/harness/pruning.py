@@ -1,0 +1,95 @@
+"""What minting feels like while expired sessions are dropped in the background."""
+
+import bisect
+import sqlite3
+import threading
+import time
+
+from . import fill
+from .cases import Goal
+from .host import Failure
+
+# Sessions stay for 90 days behind their end.
+LONG_OVER_MS = 92 * 86_400_000
+PRUNABLE = 50_000
+# hallpass looks for what is over every 30 seconds, so two such moments are within.
+LASTS_SECS = 65
+LOOK_SECS = 0.05
+# Rows are seen to be gone when that is committed; who had to wait for it came before.
+BEFORE_SECS = 0.25
+AFTER_SECS = 0.1
+
+
+class Watch(threading.Thread):
+    """Notices when rows disappear: the instants between two looks at the oldest session."""
+
+    def __init__(self, file):
+        super().__init__(daemon=True)
+        self.file = file
+        self.over = threading.Event()
+        self.spans = []
+
+    def run(self):
+        connection = sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)
+        before, seen = time.time(), None
+        while not self.over.wait(LOOK_SECS):
+            (oldest,) = connection.execute("SELECT min(expires_at) FROM session").fetchone()
+            now = time.time()
+            if seen is not None and oldest != seen:
+                self.spans.append((before, now))
+            before, seen = now, oldest
+        connection.close()
+
+    def stop(self):
+        self.over.set()
+        self.join()
+        return self.spans
+
+
+def percentile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def measure(bench, server):
+    """p99 of the requests that were due while rows disappeared, against p99 of the others."""
+    server.stop()
+    fill.sessions(server.file, PRUNABLE, server.session, int(time.time() * 1000) - LONG_OVER_MS)
+    server.start()
+    requests = bench.write("pruning", *map(bench.mint_request, server.clear[:1000]))
+    rate = bench.generator.wrk(server, requests, seconds=2).per_second / 2
+    samples = bench.folder / "samples"
+    watch = Watch(server.file)
+    watch.start()
+    try:
+        bench.generator.paced(server, requests, rate, LASTS_SECS, samples)
+    finally:
+        spans = watch.stop()
+    begin_us, *rest = samples.read_text().split()
+    begin = int(begin_us) / 1e6
+    took = [(begin + int(due) / 1e6, int(us) / 1000) for due, us in zip(rest[::2], rest[1::2])]
+    if not spans:
+        raise Failure(f"nothing was dropped within {LASTS_SECS} s")
+    moments = []
+    for start, end in spans:
+        start, end = start - BEFORE_SECS, end + AFTER_SECS
+        if moments and start <= moments[-1][1]:
+            moments[-1] = (moments[-1][0], end)
+        else:
+            moments.append((start, end))
+    starts = [start for start, _ in moments]
+
+    def during(instant):
+        place = bisect.bisect_right(starts, instant) - 1
+        return place >= 0 and instant <= moments[place][1]
+
+    pruned = [ms for instant, ms in took if during(instant)]
+    normal = [ms for instant, ms in took if not during(instant)]
+    if not pruned or not normal:
+        raise Failure("there was no moment with pruning, or none without")
+    during_ms, normal_ms = percentile(pruned, 0.99), percentile(normal, 0.99)
+    note = (
+        f"{during_ms:.1f} ms over {len(pruned):,} requests in {len(moments)} moments of pruning, "
+        f"{normal_ms:.1f} ms over {len(normal):,} others; at half load, {bench.options.sessions:,} sessions"
+    )
+    bench.results.append(("p99 during pruning / normal", during_ms / normal_ms, "×", Goal("×", at_most=2), note))

@@ -1,0 +1,170 @@
+//! The gate: whether a credential may make a request of the API behind it. One use case for every
+//! gateway and for every API that asks by itself; the judgement is that of [`App::admit`].
+
+mod token;
+
+pub use token::UpstreamTokens;
+
+use super::App;
+use super::authorise::{Caller, Credential, Door, Facts, Need, Presented, RouteCheck, Who, Wish};
+use super::error::{BadCredential, Error, Forbidden};
+use crate::domain::decision::BindingCheck;
+use crate::domain::environment::Environment;
+use crate::domain::gate::{GateTable, Identity};
+use crate::domain::permission::Permissions;
+use crate::domain::rate::RateLimit;
+use crate::domain::route::{Mount, PathError, RequestPath, TrailingSlash};
+
+/// The settings that the gate decides by.
+#[derive(Debug)]
+pub struct GatePolicy {
+    /// Below which path the routes of the API behind the gate lie.
+    pub mount: Mount,
+    /// What a slash at the end of a path means there.
+    pub trailing_slash: TrailingSlash,
+    /// The environments whose credentials are accepted.
+    pub environments: Vec<Environment>,
+    /// The audiences of sessions that are accepted.
+    pub audiences: Vec<String>,
+    /// Permissions and named segments by route.
+    pub table: GateTable,
+    /// The token for the API behind the gate, when it gets one.
+    pub token: Option<UpstreamToken>,
+    /// How often one session may be used; `None` is unlimited.
+    pub session_rate: Option<RateLimit>,
+}
+
+/// What the token for the API behind the gate is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamToken {
+    /// Its audience, which no session has.
+    pub audience: String,
+    /// How long it lives, in seconds.
+    pub duration_secs: i64,
+}
+
+impl GatePolicy {
+    /// Whether a credential that is alive is for this gate at all.
+    ///
+    /// # Errors
+    /// [`BadCredential::TokenAudience`], [`Forbidden::Environment`].
+    pub fn accept(&self, who: &Who) -> Result<(), Error> {
+        let environment = match who {
+            Who::Key(chain) => chain.key().environment,
+            Who::Session(session) => {
+                if !self.audiences.contains(&session.claims.aud) {
+                    return Err(BadCredential::TokenAudience.into());
+                }
+                session.environment
+            }
+            // It presents no credential, so it is nobody to the API behind.
+            Who::Cli(_) => return Err(BadCredential::Missing.into()),
+        };
+        if self.environments.contains(&environment) {
+            Ok(())
+        } else {
+            Err(Forbidden::Environment(environment).into())
+        }
+    }
+
+    /// Reads the target of a request as the gateway got it, query included.
+    ///
+    /// # Errors
+    /// [`PathError`] for every target that two programs could read differently.
+    pub fn path(&self, target: &[u8]) -> Result<RequestPath, PathError> {
+        RequestPath::parse(target, &self.mount, self.trailing_slash)
+    }
+}
+
+/// What a request of the API behind the gate asks of its caller.
+pub const GATE: Need = Need {
+    door: Door::Gate,
+    route: RouteCheck::Always,
+    sessions: true,
+    manage: None,
+    operator: false,
+    bindings: BindingCheck::Here,
+    run_as_header: true,
+    live: false,
+};
+
+/// A request that was allowed.
+#[derive(Debug)]
+pub struct Allowed {
+    /// For whom.
+    pub caller: Caller,
+    /// Its permissions, with spaces between them; `None` when they are not narrowed.
+    pub scope: Option<String>,
+    /// The token for the API behind the gate, when it gets one.
+    pub token: Option<std::sync::Arc<str>>,
+}
+
+impl Allowed {
+    /// Who the request was allowed for.
+    pub fn identity(&self) -> Identity<'_> {
+        identity(&self.caller, self.scope.as_deref())
+    }
+}
+
+fn identity<'c>(caller: &'c Caller, scope: Option<&'c str>) -> Identity<'c> {
+    Identity {
+        account: caller.account(),
+        actor: caller.actor().filter(|actor| *actor != caller.account()),
+        key: caller.key_id(),
+        session: match &caller.who {
+            Who::Session(session) => Some(&session.claims.jti),
+            Who::Key(_) | Who::Cli(_) => None,
+        },
+        environment: caller.effective.environment,
+        scope,
+    }
+}
+
+/// Methods that change nothing (RFC 9110 §9.2.1). All others are in the ledger when somebody acts as
+/// somebody else.
+const SAFE_METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
+
+impl App {
+    /// Whether a credential may make a request of the API behind the gate. `facts` has the request
+    /// with the values that its headers name; those that its path names are added here.
+    ///
+    /// # Errors
+    /// Whatever [`App::admit`] answers.
+    pub async fn authorize(
+        &self,
+        credential: Credential,
+        wish: Option<Wish>,
+        mut facts: Facts,
+    ) -> Result<Allowed, Error> {
+        let table = &self.policy.gate.table;
+        table
+            .name_values(&facts.method, &facts.path, &mut facts.named)
+            .map_err(|disagreement| Forbidden::Binding(disagreement.0))?;
+        let presented = Presented {
+            credential,
+            wish,
+            facts,
+            need: GATE,
+        };
+        let caller = self.admit(&presented).await?;
+        let facts = &presented.facts;
+        let scope = caller
+            .effective
+            .permissions
+            .as_ref()
+            .map(Permissions::to_scope);
+        let identity = identity(&caller, scope.as_deref());
+        if identity.actor.is_some() && !SAFE_METHODS.contains(&facts.method.as_str()) {
+            self.record_acting(&caller, &identity, facts).await?;
+        }
+        let token = match &self.policy.gate.token {
+            None => None,
+            Some(wanted) => Some(self.upstream_token(wanted, &caller, &identity, facts)?),
+        };
+        Ok(Allowed {
+            caller,
+            scope,
+            token,
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! The gate, as gateways and APIs ask it. One endpoint for each convention of headers, so that what
+//! a client wrote in those of another one is never read.
+
+mod answer;
+mod ask;
+mod peers;
+mod read;
+
+pub(super) use ask::authorize;
+pub use peers::GatePeers;
+pub(super) use read::Convention;
+
+use axum::http::request::Parts;
+use axum::response::Response;
+
+use super::dispatch::Edge;
+use super::problem::Problem;
+use super::routes::GATES;
+use super::server::PeerAddr;
+use crate::app::App;
+use crate::domain::id::RequestId;
+
+/// Why the gate does not judge a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GateProblem {
+    /// From this address nobody may ask.
+    #[error("the gate may not be asked from this address; it takes one of `gate.peers`")]
+    Peer,
+    /// The shared secret is not there, or another one.
+    #[error("the gate is asked with its shared secret in X-Hallpass-Gate-Secret")]
+    Secret,
+    /// A header of the convention is not there.
+    #[error("the header {0} is missing")]
+    Missing(&'static str),
+    /// A header that may be there once, several times.
+    #[error("the header {0} is there more than once")]
+    Repeated(&'static str),
+    /// A header of the convention that nobody can read.
+    #[error("the header {0} is not well-formed")]
+    Malformed(&'static str),
+    /// A proxy that obeys `Connection` would have removed a header that counts here.
+    #[error("the Connection header names a header that is judged here")]
+    Connection,
+    /// The API behind would take the request for one of another method.
+    #[error("a method-override header is refused")]
+    MethodOverride,
+    /// A path that is not one of the API behind.
+    #[error("the path is outside the mount of the gate")]
+    OutsideMount,
+    /// What the API behind would be told does not fit into its headers.
+    #[error("the identity does not fit into {max} bytes of headers; the credential has too many permissions", max = answer::HEADERS_BYTES_MAX)]
+    IdentityTooLarge,
+}
+
+impl GateProblem {
+    /// Its stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Peer => "GATE_PEER_NOT_ALLOWED",
+            Self::Secret => "GATE_SECRET_REQUIRED",
+            Self::Missing(_) => "HEADER_MISSING",
+            Self::Repeated(_) => "HEADER_REPEATED",
+            Self::Malformed(_) => "HEADER_MALFORMED",
+            Self::Connection => "CONNECTION_HEADER",
+            Self::MethodOverride => "METHOD_OVERRIDE",
+            Self::OutsideMount => "PATH_OUTSIDE_MOUNT",
+            Self::IdentityTooLarge => "IDENTITY_TOO_LARGE",
+        }
+    }
+}
+
+/// One of the endpoints for gateways, and what of the request's target is behind it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gate<'r> {
+    convention: Convention,
+    /// The path in the table of routes.
+    pub(super) template: &'static str,
+    /// What follows the endpoint in the target as it was sent.
+    tail: &'r str,
+}
+
+/// The gateway endpoint of a target. It is found before the path is read: what follows it may be a
+/// path that is refused, and that is the gate's answer to give.
+pub(super) fn find(target: &str) -> Option<Gate<'_>> {
+    let below = target.strip_prefix("/api").unwrap_or(target);
+    let below = below.strip_prefix("/v1/authorize/")?;
+    GATES.iter().find_map(|line| {
+        let tail = below.strip_prefix(line.name)?;
+        let is_whole = tail.is_empty() || tail.starts_with(['/', '?']);
+        // Only the convention that has the path behind its endpoint has anything behind it.
+        let is_here = match line.convention {
+            Convention::Envoy => is_whole,
+            Convention::Nginx | Convention::Forwarded => {
+                is_whole && (!tail.starts_with('/') || tail == "/" || tail.starts_with("/?"))
+            }
+        };
+        is_here.then_some(Gate {
+            convention: line.convention,
+            template: line.template,
+            tail,
+        })
+    })
+}
+
+/// Judges what a gateway asks about. `Ok` is always 200.
+pub(super) async fn judge(
+    edge: &Edge,
+    gate: Gate<'_>,
+    parts: &Parts,
+    id: &RequestId,
+) -> Result<Response, Problem> {
+    let app: &App = &edge.app;
+    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
+    edge.gate.check(peer, &parts.headers)?;
+    let asked = read::from_gateway(edge, gate, parts, id)?;
+    let allowed = app
+        .authorize(asked.credential, asked.wish, asked.facts)
+        .await?;
+    answer::allow(app, &allowed)
+}
