@@ -3,6 +3,12 @@
 //!
 //! `cargo bench --bench ledger`
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark that cannot run should stop"
+)]
+
 use std::hint::black_box;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -16,6 +22,7 @@ use hallpass::token::ledger::{Chain, Checkpoint, Line, check_export, hex};
 use hallpass::token::{Algorithm, PrivateKey};
 use serde_json::json;
 
+#[expect(dead_code, reason = "the other benchmarks go through the router")]
 mod support;
 
 use support::Service;

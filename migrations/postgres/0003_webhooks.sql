@@ -24,6 +24,7 @@ CREATE TABLE webhook (
     updated_at BIGINT NOT NULL
 );
 CREATE INDEX webhook_account ON webhook (account_id, id) WHERE deleted_at IS NULL;
+CREATE INDEX webhook_deleted ON webhook (deleted_at) WHERE deleted_at IS NOT NULL;
 
 -- The outbox: what happened, in the transaction in which it happened, as it is sent.
 CREATE TABLE webhook_event (

@@ -32,7 +32,7 @@ CREATE TABLE ledger_checkpoint (
     signed TEXT NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX ledger_checkpoint_age ON ledger_checkpoint (created_at);
+CREATE INDEX ledger_checkpoint_age ON ledger_checkpoint (created_at, number);
 
 -- What a restore switched off until somebody confirms it: keys and webhooks, by their ids.
 CREATE TABLE restore_hold (

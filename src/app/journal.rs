@@ -58,14 +58,24 @@ impl Journal {
         Self(file)
     }
 
+    /// Begins the journal where there is none, so that it is known from when on it has everything.
+    pub(crate) async fn begin(&self, rev: Rev, now: Timestamp) {
+        if self.0.as_ref().is_some_and(|file| !file.exists()) {
+            self.append(rev, now, &[], &[]).await;
+        }
+    }
+
     /// Notes a change before it is committed, so that none is missed; one that then does not happen
     /// is noted too many. A journal that cannot be written stops no change: to end something must
     /// always be possible.
     pub(crate) async fn note(&self, rev: Rev, now: Timestamp, ended: &[Tag], touched: &[Tag]) {
-        let Some(file) = self.0.clone() else { return };
-        if ended.is_empty() && touched.is_empty() {
-            return;
+        if !ended.is_empty() || !touched.is_empty() {
+            self.append(rev, now, ended, touched).await;
         }
+    }
+
+    async fn append(&self, rev: Rev, now: Timestamp, ended: &[Tag], touched: &[Tag]) {
+        let Some(file) = self.0.clone() else { return };
         let note = Note {
             at: now.millis(),
             log: rev.log.to_i64(),

@@ -195,27 +195,27 @@ impl App {
                 }
             }
         }
-        let mut entries = Vec::new();
+        let mut found = Vec::new();
         for id in late.iter().take(BATCH) {
-            entries.extend(ledger::entries(read.conn(), Kind::of(id), id, id).await?);
+            found.extend(entries(read.conn(), Kind::of(id), id, id).await?);
         }
         tail.sort_by(|a, b| suffix(a).cmp(suffix(b)));
-        tail.truncate(BATCH.saturating_sub(entries.len()));
-        entries.extend(ordered(read.conn(), &tail).await?);
+        tail.truncate(BATCH.saturating_sub(found.len()));
+        found.extend(ordered(read.conn(), &tail).await?);
         drop(read);
-        let count = entries.len();
+        let count = found.len();
         if count == 0 {
             memory.looked_at = Some(now);
             memory.forget(now);
             return Ok(0);
         }
-        let won = self.store_checkpoint(&head, &entries, now).await?;
+        let won = self.store_checkpoint(&head, &found, now).await?;
         if !won {
             *memory = Memory::default();
             return Ok(0);
         }
         memory.checkpoint = Some(head.checkpoint + 1);
-        memory.remember(entries.into_iter().map(|entry| entry.id));
+        memory.remember(found.into_iter().map(|entry| entry.id));
         if count < BATCH {
             memory.looked_at = Some(now);
             memory.forget(now);
@@ -532,6 +532,19 @@ async fn recall(mut conn: Conn<'_>, head: &Head) -> Result<Memory, Error> {
     Ok(memory)
 }
 
+/// Entries of one table, from one id to another.
+async fn entries(
+    conn: Conn<'_>,
+    kind: Kind,
+    first: &str,
+    last: &str,
+) -> Result<Vec<Sealed>, Error> {
+    Ok(match kind {
+        Kind::Audit => ledger::audits(conn, first, last).await?,
+        Kind::Session => ledger::mints(conn, first, last).await?,
+    })
+}
+
 /// These entries, by their ids.
 async fn by_id(mut conn: Conn<'_>, ids: &[String]) -> Result<HashMap<String, Sealed>, Error> {
     let mut found = HashMap::with_capacity(ids.len());
@@ -548,7 +561,7 @@ async fn by_id(mut conn: Conn<'_>, ids: &[String]) -> Result<HashMap<String, Sea
                 .max(1);
             let (run, more) = rest.split_at(near);
             if let Some(last) = run.last() {
-                for entry in ledger::entries(reborrow(&mut conn), kind, first, last).await? {
+                for entry in entries(reborrow(&mut conn), kind, first, last).await? {
                     found.insert(entry.id.clone(), entry);
                 }
             }

@@ -101,6 +101,8 @@ impl App {
             ledger,
             upstream: UpstreamTokens::default(),
         });
+        let head = change_log::head(app.store.read().await?.conn()).await?;
+        app.policy.journal.begin(head, app.now()).await;
         app.keep_signing_keys().await?;
         app.reload_signing_keys().await?;
         Ok((app, first))

@@ -110,6 +110,8 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
     /// Where changes are noted beside the database, for a restore.
     pub journal_file: Option<PathBuf>,
+    /// What the gate decides by, and who may ask it.
+    pub gate: GateSettings,
 }
 
 /// Where webhooks may go beside `https://` and public addresses, and for how long one may take.
@@ -121,8 +123,6 @@ pub struct WebhookSettings {
     pub allow_networks: Vec<IpNet>,
     /// How long a receiver may take to answer, in seconds.
     pub timeout_secs: u32,
-    /// What the gate decides by, and who may ask it.
-    pub gate: GateSettings,
 }
 
 /// Bounds on what clients can take from the machine.
@@ -162,9 +162,6 @@ const KEYS_DIR: &str = "keys";
 const LOG_FILTER: &str = "info";
 const JWKS_MAX_AGE_SECS: u32 = 600;
 const SIGNING_KEY_ROTATION_DAYS: u32 = 30;
-const WEBHOOK_TIMEOUT_SECS: u32 = 15;
-/// Less than the lease of a delivery.
-const WEBHOOK_TIMEOUT_SECS_MAX: u32 = 30;
 
 const DAY_SECS: u32 = 86_400;
 const YEAR_DAYS: u32 = 366;
@@ -291,16 +288,7 @@ impl Settings {
             )?,
             limits: check::limits(&sources, &limits)?,
             journal_file: journal_file.map(PathBuf::from),
-            webhooks: WebhookSettings {
-                allow_http: webhooks.allow_http,
-                allow_networks: check::webhook_networks(&sources, &webhooks.allow_networks)?,
-                timeout_secs: sources.bounded(
-                    "webhooks.timeout_secs",
-                    webhooks.timeout_secs,
-                    WEBHOOK_TIMEOUT_SECS,
-                    WEBHOOK_TIMEOUT_SECS_MAX,
-                )?,
-            },
+            webhooks: check::webhooks(&sources, &webhooks)?,
             gate,
         })
     }

@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use super::error::corrupt;
 use super::{Conn, StoreError, on_conn};
 use crate::domain::environment::Environment;
-use crate::domain::id::{AccountId, KeyId};
+use crate::domain::id::{AccountId, KeyId, first_suffix};
 use crate::domain::time::Timestamp;
 
 const TABLE: &str = "api_key";
@@ -125,7 +125,8 @@ pub async fn expiring(
     rows.into_iter().map(KeyNotice::try_from).collect()
 }
 
-/// Living keys that were made and last used before an instant.
+/// Living keys that were made and last used before an instant. Every older key is looked at, so this
+/// is not for every minute.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -138,7 +139,7 @@ pub async fn unused(
 ) -> Result<Vec<KeyNotice>, StoreError> {
     let rows: Vec<Row> = on_conn!(conn, |c| {
         sqlx::query_as(select!(
-            "k.created_at < $1 AND (k.expires_at IS NULL OR k.expires_at > $2)
+            "k.id < $1 AND (k.expires_at IS NULL OR k.expires_at > $2)
                  AND NOT EXISTS (
                      SELECT 1 FROM api_key_secret s
                      WHERE s.key_id = k.id AND (s.last_used_at >= $3 OR s.created_at >= $4))
@@ -146,7 +147,7 @@ pub async fn unused(
                      SELECT 1 FROM webhook_notice n WHERE n.id = 'unused:' || k.id))
              ORDER BY k.id LIMIT $6"
         ))
-        .bind(before.millis())
+        .bind(format!("{}{}", KeyId::PREFIX, first_suffix(before)))
         .bind(now.millis())
         .bind(before.millis())
         .bind(before.millis())

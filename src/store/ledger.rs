@@ -135,7 +135,7 @@ pub async fn since(conn: Conn<'_>, from: Timestamp) -> Result<Vec<CheckpointRow>
     Ok(on_conn!(conn, |c| {
         sqlx::query_as(
             "SELECT number, first_seq, last_seq, members, hash, signed, created_at
-             FROM ledger_checkpoint WHERE created_at >= $1 ORDER BY number",
+             FROM ledger_checkpoint WHERE created_at >= $1 ORDER BY created_at, number",
         )
         .bind(from.millis())
         .fetch_all(c)
@@ -149,10 +149,13 @@ pub async fn since(conn: Conn<'_>, from: Timestamp) -> Result<Vec<CheckpointRow>
 /// [`StoreError`].
 pub async fn first_since(conn: Conn<'_>, from: Timestamp) -> Result<Option<i64>, StoreError> {
     Ok(on_conn!(conn, |c| {
-        sqlx::query_scalar("SELECT MIN(number) FROM ledger_checkpoint WHERE created_at >= $1")
-            .bind(from.millis())
-            .fetch_one(c)
-            .await?
+        sqlx::query_scalar(
+            "SELECT number FROM ledger_checkpoint WHERE created_at >= $1
+             ORDER BY created_at, number LIMIT 1",
+        )
+        .bind(from.millis())
+        .fetch_optional(c)
+        .await?
     }))
 }
 
@@ -388,45 +391,41 @@ impl From<SessionRow> for Sealed {
     }
 }
 
-/// Entries from one id to another, both included, in order.
+/// Entries of the audit table from one id to another, both included, in order.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn entries(
-    conn: Conn<'_>,
-    kind: Kind,
-    first: &str,
-    last: &str,
-) -> Result<Vec<Sealed>, StoreError> {
-    Ok(match kind {
-        Kind::Audit => {
-            let rows: Vec<AuditRow> = on_conn!(conn, |c| {
-                sqlx::query_as(
-                    "SELECT id, at, action, outcome, account_id, parent_id, actor_id, key_id,
-                         session_id, target, request_id, address, details
-                     FROM audit WHERE id >= $1 AND id <= $2 ORDER BY id",
-                )
-                .bind(first)
-                .bind(last)
-                .fetch_all(c)
-                .await?
-            });
-            rows.into_iter().map(Sealed::from).collect()
-        }
-        Kind::Session => {
-            let rows: Vec<SessionRow> = on_conn!(conn, |c| {
-                sqlx::query_as(
-                    "SELECT id, family_id, account_id, parent_id, actor_id, key_id, environment,
-                         audience, issued_at, expires_at, renewable_until, family_tag, tags,
-                         log_id, position, request_id, address, detail
-                     FROM session WHERE id >= $1 AND id <= $2 ORDER BY id",
-                )
-                .bind(first)
-                .bind(last)
-                .fetch_all(c)
-                .await?
-            });
-            rows.into_iter().map(Sealed::from).collect()
-        }
-    })
+pub async fn audits(conn: Conn<'_>, first: &str, last: &str) -> Result<Vec<Sealed>, StoreError> {
+    let rows: Vec<AuditRow> = on_conn!(conn, |c| {
+        sqlx::query_as(
+            "SELECT id, at, action, outcome, account_id, parent_id, actor_id, key_id,
+                 session_id, target, request_id, address, details
+             FROM audit WHERE id >= $1 AND id <= $2 ORDER BY id",
+        )
+        .bind(first)
+        .bind(last)
+        .fetch_all(c)
+        .await?
+    });
+    Ok(rows.into_iter().map(Sealed::from).collect())
+}
+
+/// Minted sessions from one id to another, both included, in order.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn mints(conn: Conn<'_>, first: &str, last: &str) -> Result<Vec<Sealed>, StoreError> {
+    let rows: Vec<SessionRow> = on_conn!(conn, |c| {
+        sqlx::query_as(
+            "SELECT id, family_id, account_id, parent_id, actor_id, key_id, environment,
+                 audience, issued_at, expires_at, renewable_until, family_tag, tags, log_id,
+                 position, request_id, address, detail
+             FROM session WHERE id >= $1 AND id <= $2 ORDER BY id",
+        )
+        .bind(first)
+        .bind(last)
+        .fetch_all(c)
+        .await?
+    });
+    Ok(rows.into_iter().map(Sealed::from).collect())
 }

@@ -416,49 +416,55 @@ pub async fn expire(conn: Conn<'_>, before: Timestamp) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Drops deliveries, events and notices from before these instants, and webhooks that were deleted
-/// and have nothing left.
+/// Drops deliveries from before an instant that do not wait, at most so many.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn prune(
-    mut conn: Conn<'_>,
-    log_before: Timestamp,
-    notices_before: Timestamp,
-    take: u32,
-) -> Result<(), StoreError> {
-    const TEXTS: [&str; 2] = [
-        "DELETE FROM webhook_delivery WHERE id IN (
-             SELECT id FROM webhook_delivery WHERE created_at < $1 AND state <> 'pending'
-             LIMIT $2)",
-        "DELETE FROM webhook_event WHERE id IN (
-             SELECT e.id FROM webhook_event e WHERE e.created_at < $1 AND NOT EXISTS (
-                 SELECT 1 FROM webhook_delivery d WHERE d.event_id = e.id)
-             LIMIT $2)",
-    ];
-    for text in TEXTS {
-        on_conn!(&mut conn, |c| {
-            sqlx::query(text)
-                .bind(log_before.millis())
-                .bind(i64::from(take))
-                .execute(&mut **c)
-                .await?;
-        });
-    }
-    on_conn!(&mut conn, |c| {
-        sqlx::query("DELETE FROM webhook_notice WHERE created_at < $1")
-            .bind(notices_before.millis())
-            .execute(&mut **c)
-            .await?;
-    });
-    on_conn!(&mut conn, |c| {
+pub async fn prune(conn: Conn<'_>, before: Timestamp, take: u32) -> Result<(), StoreError> {
+    on_conn!(conn, |c| {
         sqlx::query(
-            "DELETE FROM webhook WHERE deleted_at < $1 AND NOT EXISTS (
-                 SELECT 1 FROM webhook_delivery WHERE webhook_delivery.webhook_id = webhook.id)",
+            "DELETE FROM webhook_delivery WHERE id IN (
+                 SELECT id FROM webhook_delivery WHERE created_at < $1 AND state <> 'pending'
+                 ORDER BY created_at LIMIT $2)",
         )
-        .bind(log_before.millis())
-        .execute(&mut **c)
+        .bind(before.millis())
+        .bind(i64::from(take))
+        .execute(c)
         .await?;
+    });
+    Ok(())
+}
+
+/// Drops events from before an instant that no delivery has any more, at most so many.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn prune_events(conn: Conn<'_>, before: Timestamp, take: u32) -> Result<(), StoreError> {
+    on_conn!(conn, |c| {
+        sqlx::query(
+            "DELETE FROM webhook_event WHERE id IN (
+                 SELECT e.id FROM webhook_event e WHERE e.created_at < $1 AND NOT EXISTS (
+                     SELECT 1 FROM webhook_delivery d WHERE d.event_id = e.id)
+                 ORDER BY e.created_at LIMIT $2)",
+        )
+        .bind(before.millis())
+        .bind(i64::from(take))
+        .execute(c)
+        .await?;
+    });
+    Ok(())
+}
+
+/// Forgets what was told before an instant.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn prune_notices(conn: Conn<'_>, before: Timestamp) -> Result<(), StoreError> {
+    on_conn!(conn, |c| {
+        sqlx::query("DELETE FROM webhook_notice WHERE created_at < $1")
+            .bind(before.millis())
+            .execute(c)
+            .await?;
     });
     Ok(())
 }

@@ -529,3 +529,20 @@ pub async fn overflowed(conn: Conn<'_>, id: &WebhookId, now: Timestamp) -> Resul
     });
     Ok(())
 }
+
+/// Drops webhooks that were deleted before an instant and have no deliveries any more.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn prune(conn: Conn<'_>, before: Timestamp) -> Result<(), StoreError> {
+    on_conn!(conn, |c| {
+        sqlx::query(
+            "DELETE FROM webhook WHERE deleted_at < $1 AND NOT EXISTS (
+                 SELECT 1 FROM webhook_delivery WHERE webhook_delivery.webhook_id = webhook.id)",
+        )
+        .bind(before.millis())
+        .execute(c)
+        .await?;
+    });
+    Ok(())
+}

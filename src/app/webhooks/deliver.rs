@@ -374,13 +374,11 @@ impl App {
         let now = self.now();
         let mut tx = self.store.write().await?;
         webhook_outbox::expire(tx.conn(), now.plus_secs(-GIVE_UP_SECS)).await?;
-        webhook_outbox::prune(
-            tx.conn(),
-            now.plus_secs(-LOG_SECS),
-            now.plus_secs(-NOTICE_SECS),
-            rows,
-        )
-        .await?;
+        let log_before = now.plus_secs(-LOG_SECS);
+        webhook_outbox::prune(tx.conn(), log_before, rows).await?;
+        webhook_outbox::prune_events(tx.conn(), log_before, rows).await?;
+        webhook_outbox::prune_notices(tx.conn(), now.plus_secs(-NOTICE_SECS)).await?;
+        webhooks::prune(tx.conn(), log_before).await?;
         Ok(tx.commit().await?)
     }
 }

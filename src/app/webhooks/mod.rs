@@ -47,6 +47,7 @@ pub struct Webhooks {
     /// Something may be due.
     wake: Notify,
     exceeded: Mutex<HashMap<KeyId, Exceeded>>,
+    looked_for_unused: Mutex<Option<Timestamp>>,
 }
 
 impl Webhooks {
@@ -60,6 +61,7 @@ impl Webhooks {
             lanes: Lanes::default(),
             wake: Notify::new(),
             exceeded: Mutex::default(),
+            looked_for_unused: Mutex::default(),
         })
     }
 
@@ -201,8 +203,8 @@ impl App {
         let event = self.put_event(reborrow(&mut conn), news).await?;
         for webhook in wanting {
             let max = limits::WEBHOOK_PENDING_MAX;
-            let waiting = webhook_outbox::pending(reborrow(&mut conn), &webhook, max).await?;
-            if waiting >= max {
+            let held = webhook_outbox::pending(reborrow(&mut conn), &webhook, max).await?;
+            if held >= max {
                 self.metrics.webhook_delivered("overflowed");
                 webhooks::overflowed(reborrow(&mut conn), &webhook, news.at).await?;
                 continue;

@@ -17,6 +17,8 @@ use crate::store::webhook_outbox;
 pub(crate) const EXPIRING_SECS: i64 = 7 * 86_400;
 /// For how long a key is not used before it is told of, in seconds (90 days).
 pub(crate) const UNUSED_SECS: i64 = 90 * 86_400;
+/// How often it is looked for such keys, in seconds.
+const UNUSED_EVERY_SECS: i64 = 86_400;
 /// Keys that are told of in one round.
 const PER_ROUND: i64 = 200;
 /// Keys over their limit that are remembered between two batches.
@@ -114,24 +116,29 @@ impl App {
         Ok(())
     }
 
-    /// Tells of keys that expire soon and of keys that nobody uses.
+    /// Tells of keys that expire soon, and once a day of keys that nobody uses.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn tell_notices(&self) -> Result<(), Error> {
         let now = self.now();
-        let until = now.plus_secs(EXPIRING_SECS);
         let mut read = self.store.read().await?;
-        // A key that was made to live shorter than this is meant to run out.
+        let until = now.plus_secs(EXPIRING_SECS);
         let expiring = key_notices::expiring(read.conn(), now, until, Told::Not, PER_ROUND).await?;
-        let unused = key_notices::unused(
-            read.conn(),
-            now.plus_secs(-UNUSED_SECS),
-            now,
-            Told::Not,
-            PER_ROUND,
-        )
-        .await?;
+        let due = {
+            let mut last = lock(&self.webhooks.looked_for_unused);
+            let due = last.is_none_or(|last| last.plus_secs(UNUSED_EVERY_SECS) <= now);
+            if due {
+                *last = Some(now);
+            }
+            due
+        };
+        let unused = if due {
+            let before = now.plus_secs(-UNUSED_SECS);
+            key_notices::unused(read.conn(), before, now, Told::Not, PER_ROUND).await?
+        } else {
+            Vec::new()
+        };
         drop(read);
         if expiring.is_empty() && unused.is_empty() {
             return Ok(());
@@ -142,6 +149,7 @@ impl App {
                 continue;
             };
             let notice = format!("expiring:{}:{}", key.key, expires_at.millis());
+            // A key that was made to live shorter than this is meant to run out.
             let short_lived = key.created_at.plus_secs(EXPIRING_SECS) >= expires_at;
             if webhook_outbox::note(tx.conn(), &notice, now).await? && !short_lived {
                 let news = about(EventKind::TokenExpiring, key, now);

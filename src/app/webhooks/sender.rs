@@ -46,7 +46,6 @@ impl WebhookPolicy {
         match url.scheme() {
             "https" => {}
             "http" if self.allow_http => {}
-            "http" => return Err(wrong("a URL that begins with https://")),
             _ => return Err(wrong("a URL that begins with https://")),
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -215,7 +214,8 @@ impl Resolve for Judged {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
             let found = found.map_err(|_| Unresolved(Problem::Name))?;
             let addresses = allowed(&policy, found).map_err(Unresolved)?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
+            let addresses: Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
         })
     }
 }
