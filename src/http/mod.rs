@@ -21,6 +21,7 @@ mod signing_keys;
 mod tokens;
 mod unrouted;
 mod users;
+mod webhooks;
 
 pub use dispatch::{Edge, LocalOperator, Service, router};
 pub use gate::{GatePeers, GateProblem};

@@ -61,6 +61,7 @@ const GROUPS: [&[&str]; 4] = [
     &[
         "/v1/authorize",
         "/v1/audit",
+        "/v1/webhook",
         "/v1/signing-key",
         "/v1/revocations",
         "/oauth2",
