@@ -354,7 +354,7 @@ impl App {
     }
 
     /// Carries out planned steps. The id of the key that was made active, or made, last.
-    async fn apply(
+    pub(crate) async fn apply(
         &self,
         change: &mut Change<'_>,
         rows: &[SigningKeyRow],

@@ -10,10 +10,12 @@ use super::change::{About, Change};
 use super::error::Error;
 use super::journal::Since;
 use crate::domain::audit::Action;
+use crate::domain::environment::Environment;
 use crate::domain::id::{AccountId, KeyId, WebhookId};
 use crate::domain::liveness::{LogId, Position, Tag};
 use crate::store::restore::{self, Loss, Switch};
 use crate::store::{accounts, change_log};
+use crate::token::rotation::Step;
 
 /// What is known of the time between the backup and now.
 #[derive(Debug, Clone)]
@@ -79,6 +81,17 @@ impl App {
         }
         // One that was revoked since could sign again.
         done.signing_keys_revoked = restore::revoke_signing_keys(change.conn(), now).await?;
+        // They sign at once, though nobody has fetched them yet: no token is out that a verifier
+        // could go on with, and to wait would only make the outage longer.
+        let alg = self.policy.rotation.alg();
+        let steps: Vec<_> = Environment::ALL
+            .into_iter()
+            .flat_map(|environment| {
+                [Step::CreateActive { alg }, Step::CreateNext { alg }]
+                    .map(|step| (environment, step))
+            })
+            .collect();
+        self.apply(&mut change, &[], &steps).await?;
         let operator = self.operator.clone();
         let mut details = Map::new();
         details.insert("keysHeld".to_owned(), done.keys_held.into());
@@ -92,7 +105,7 @@ impl App {
         self.record_restore(&mut change, &operator, Action::Restore, None, details)
             .await?;
         change.commit().await?;
-        self.keep_signing_keys().await?;
+        self.reload_signing_keys().await?;
         Ok(done)
     }
 

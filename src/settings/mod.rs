@@ -194,6 +194,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingsError`] for the first setting that is not right.
+    #[expect(clippy::too_many_lines, reason = "a line or two for each setting")]
     pub fn load(
         args: &SettingsArgs,
         environment: &dyn Fn(&str) -> Option<String>,

@@ -516,12 +516,12 @@ fn the_flags_parse() {
 
 #[test]
 fn webhooks_go_to_public_addresses_by_https_unless_the_file_says_more() {
-    let default = load(&[], "").unwrap().webhooks;
+    let default = Given::default().load().unwrap().webhooks;
     assert!(!default.allow_http);
     assert!(default.allow_networks.is_empty());
     assert_eq!(default.timeout_secs, 15);
     let wider = "[webhooks]\nallow_http = true\nallow_networks = [\"10.1.0.0/16\", \"::1\"]\n";
-    let wider = load(&[], wider).unwrap().webhooks;
+    let wider = Given::file(wider).load().unwrap().webhooks;
     assert!(wider.allow_http);
     assert_eq!(wider.allow_networks.len(), 2);
     for (wrong, setting) in [
@@ -531,7 +531,7 @@ fn webhooks_go_to_public_addresses_by_https_unless_the_file_says_more() {
             "webhooks.allow_networks[0]",
         ),
     ] {
-        let error = load(&[], wrong).unwrap_err().to_string();
+        let error = Given::file(wrong).refusal();
         assert!(error.contains(setting), "{error}");
     }
 }

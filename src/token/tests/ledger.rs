@@ -63,7 +63,7 @@ fn book(checkpoints: i64) -> Book {
 }
 
 fn check(lines: &[String]) -> Result<Summary, Fault> {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = lines.join("\n") + "\n";
     check_export(text.as_bytes(), None, None)
 }
 

@@ -67,7 +67,8 @@ fn a_changed_body_id_or_time_does_not_fit() {
     assert_eq!(other_body, Err(WebhookError::Signature));
     assert_eq!(other_id, Err(WebhookError::Signature));
     assert_eq!(check(later, BODY, now(0)), Err(WebhookError::Signature));
-    for signature in ["", "v1,", "v1", "v2,g0hM9SsE", &SIGNATURE[3..]] {
+    let bare = SIGNATURE.trim_start_matches("v1,");
+    for signature in ["", "v1,", "v1", "v2,g0hM9SsE", bare] {
         assert_eq!(
             check(headers(signature), BODY, now(0)),
             Err(WebhookError::Signature),
@@ -121,7 +122,8 @@ fn a_secret_has_one_form_and_is_not_printed() {
 
     assert!(WebhookSecret::parse(&text).is_ok());
     assert_eq!(format!("{secret:?}"), "WebhookSecret(…)");
-    for bad in ["", "whsec_", "whsec_AAAA", "whsec_!", &text[6..]] {
+    let bare = text.trim_start_matches("whsec_");
+    for bad in ["", "whsec_", "whsec_AAAA", "whsec_!", bare] {
         assert!(WebhookSecret::parse(bad).is_err(), "{bad}");
         let refused = verify_webhook(bad, headers(SIGNATURE), BODY, now(0), 300);
         assert_eq!(refused, Err(WebhookError::Secret(BadWebhookSecret)));
