@@ -9,6 +9,8 @@ pub mod app;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "server")]
+pub mod doctor;
 pub mod domain;
 pub mod entropy;
 #[cfg(feature = "server")]
@@ -26,3 +28,6 @@ pub mod store;
 pub mod token;
 #[cfg(feature = "verifier")]
 pub mod verifier;
+
+#[cfg(feature = "verifier")]
+pub use token::webhook::{WEBHOOK_TOLERANCE_SECS, WebhookError, WebhookHeaders, verify_webhook};

@@ -36,6 +36,7 @@ pub struct Metrics {
     refusals: Counters,
     authentication_failures: Counters,
     revocations: Counters,
+    webhooks: Counters,
     gate_allowed: AtomicU64,
     gate_refused: AtomicU64,
 }
@@ -58,6 +59,7 @@ impl Metrics {
             refusals: Counters::default(),
             authentication_failures: Counters::default(),
             revocations: Counters::default(),
+            webhooks: Counters::default(),
             gate_allowed: AtomicU64::new(0),
             gate_refused: AtomicU64::new(0),
         }
@@ -109,6 +111,12 @@ impl Metrics {
     /// Something was ended: a `key`, a `session`, a `user`, a `signing_key`, …
     pub fn revoked(&self, what: &'static str) {
         self.revocations.add(what);
+    }
+
+    /// An attempt to deliver a webhook went like this: `delivered`, or what was wrong; `overflowed`
+    /// is an event that was not kept, because too many waited.
+    pub fn webhook_delivered(&self, outcome: &'static str) {
+        self.webhooks.add(outcome);
     }
 
     /// Everything, in the text format of Prometheus 0.0.4. Callers that are remembered take up so
@@ -185,6 +193,12 @@ impl Metrics {
             "hallpass_revocations_total",
             "Things that were ended, by kind.",
             "kind",
+        );
+        self.webhooks.render(
+            &mut page,
+            "hallpass_webhook_attempts_total",
+            "Attempts to deliver webhooks, by outcome.",
+            "outcome",
         );
         page.0
     }

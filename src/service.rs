@@ -1,11 +1,12 @@
 //! From settings to a running service: what `main.rs` hands to the command line.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use axum::Router;
@@ -19,10 +20,14 @@ use zeroize::Zeroizing;
 use crate::app::authorise::{Credential, Door, Facts, Need, Presented, RouteCheck};
 use crate::app::feed::FeedLimits;
 use crate::app::gate::{GatePolicy, UpstreamToken};
+use crate::app::journal::{self, Journal, Since};
+use crate::app::restore::Knowledge;
 use crate::app::start::{FirstStart, Parts, is_wrong_master_key};
+use crate::app::webhooks::WebhookPolicy;
 use crate::app::{App, Policy, keyring, maintenance};
-use crate::cli::signing_key::RewrapArgs;
+use crate::cli::signing_key::{ExportArgs, RewrapArgs};
 use crate::cli::transport::{AsAccount, BoxFuture, LocalClient};
+use crate::cli::upkeep::RestoreArgs;
 use crate::cli::{Announce, FirstKey, Service};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::binding::NamedValues;
@@ -35,6 +40,8 @@ use crate::domain::profile::{self, SessionProfile};
 use crate::domain::route::{RequestPath, RoutePattern, RouteTemplate};
 use crate::domain::secret::KeyKind;
 use crate::domain::template::{self, Template};
+use crate::domain::time::Timestamp;
+use crate::domain::webhook::AddressPolicy;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::http::{
     self, Edge, GatePeers, LocalOperator, router, server, server_problems, templates,
@@ -53,6 +60,9 @@ pub const SERVICE: Service = Service {
     init: |args, announce| Box::pin(init(args, announce)),
     open: |args| Box::pin(open_local(args)),
     rewrap: |args, rewrap_args| Box::pin(rewrap(args, rewrap_args)),
+    export: |args, export_args| Box::pin(export(args, export_args)),
+    doctor: |args| Box::pin(async move { crate::doctor::examine(&args).await }),
+    restore: |args, restore_args| Box::pin(restore(args, restore_args)),
 };
 
 /// The settings that use cases ask, as domain values.
@@ -139,6 +149,12 @@ pub fn policy(settings: &Settings) -> anyhow::Result<Policy> {
             settings.limits.connections_max,
             settings.limits.request_timeout_secs,
         ),
+        journal: Journal::new(settings.journal_file.clone()),
+        webhooks: WebhookPolicy {
+            addresses: AddressPolicy::new(settings.webhooks.allow_networks.clone()),
+            allow_http: settings.webhooks.allow_http,
+            timeout: Duration::from_secs(settings.webhooks.timeout_secs.into()),
+        },
         gate: gate_policy(&settings.gate),
     })
 }
@@ -190,7 +206,7 @@ pub async fn open(settings: &Settings) -> anyhow::Result<(Arc<App>, Option<First
 
 /// Opens a database that was set up before. A command that was meant for another one makes none, and
 /// no first key that nobody sees.
-async fn open_existing(settings: &Settings) -> anyhow::Result<Arc<App>> {
+pub(crate) async fn open_existing(settings: &Settings) -> anyhow::Result<Arc<App>> {
     let policy = policy(settings).context("the settings cannot be used")?;
     let not_set_up = || {
         anyhow!(
@@ -493,6 +509,77 @@ async fn rewrap(args: SettingsArgs, rewrap: RewrapArgs) -> anyhow::Result<usize>
     let sealed = app.rewrap(&new, &presented).await?;
     app.store.close().await;
     Ok(sealed)
+}
+
+/// Makes a database that was put back from a backup safe to serve.
+async fn restore(args: SettingsArgs, restore: RestoreArgs) -> anyhow::Result<serde_json::Value> {
+    let settings = Settings::of_process(&args)?;
+    let app = open_existing(&settings).await?;
+    let RestoreArgs {
+        journal,
+        list,
+        confirm,
+        confirm_all,
+    } = restore;
+    let answer = if list {
+        serde_json::json!({ "held": app.held().await? })
+    } else if confirm_all || !confirm.is_empty() {
+        let wanted = (!confirm_all).then_some(confirm.as_slice());
+        let confirmed = app
+            .confirm(wanted)
+            .await
+            .context("nothing was confirmed: `hallpass restore --list` says what can be")?;
+        serde_json::json!({ "confirmed": confirmed })
+    } else {
+        let mut all = Since::default();
+        let backup = app.last_position().await?;
+        for path in &journal {
+            let wrong = || format!("the journal {}", path.display());
+            let file = File::open(path).with_context(wrong)?;
+            let since = journal::read(BufReader::new(file), backup).with_context(wrong)?;
+            all.ended.extend(since.ended);
+            all.touched.extend(since.touched);
+            all.changes += since.changes;
+        }
+        let knowledge = if journal.is_empty() {
+            Knowledge::None
+        } else {
+            Knowledge::Journal(all)
+        };
+        serde_json::to_value(app.restore(&knowledge).await?)?
+    };
+    app.store.close().await;
+    Ok(answer)
+}
+
+/// Seals what waits and writes the whole ledger to a new file.
+async fn export(args: SettingsArgs, export: ExportArgs) -> anyhow::Result<i64> {
+    let settings = Settings::of_process(&args)?;
+    let app = open_existing(&settings).await?;
+    let wrong = || format!("the export {} cannot be written", export.file.display());
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&export.file)
+        .with_context(wrong)?;
+    // Where a server seals, this leaves it to the server.
+    app.seal().await?;
+    let since = export.since.map(Timestamp::from_millis);
+    let begun = app.begin_export(since).await?;
+    file.write_all(begun.head.as_bytes()).with_context(wrong)?;
+    let last = *begun.numbers.end();
+    let mut count = 0;
+    for number in begun.numbers {
+        let lines = app.export_checkpoint(number).await?;
+        file.write_all(lines.as_bytes()).with_context(wrong)?;
+        count += 1;
+    }
+    let unsealed = app.export_unsealed(last).await?;
+    file.write_all(unsealed.as_bytes()).with_context(wrong)?;
+    file.sync_all().with_context(wrong)?;
+    app.store.close().await;
+    Ok(count)
 }
 
 /// The master key, from where the settings say. It is made where there is none and the database is

@@ -161,12 +161,45 @@ impl Change<'_> {
         self.write(&entry, account.parent.as_ref()).await
     }
 
+    /// Writes an entry of the ledger about something that no request asked for.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn record_unasked(&mut self, about: About<'_>) -> Result<(), Error> {
+        let About {
+            action,
+            account,
+            target,
+            session,
+            details,
+        } = about;
+        let entry = Entry {
+            id: AuditId::new(self.now, &*self.app.entropy)?,
+            at: self.now,
+            action,
+            outcome: Outcome::Done,
+            account: account.id.clone(),
+            actor: None,
+            key: None,
+            session,
+            target,
+            request: None,
+            address: None,
+            details,
+        };
+        self.write(&entry, account.parent.as_ref()).await
+    }
+
     /// Writes an entry of the ledger that no request asked for.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn write(&mut self, entry: &Entry, parent: Option<&AccountId>) -> Result<(), Error> {
-        Ok(audit::append(self.tx.conn(), entry, parent).await?)
+        audit::append(self.tx.conn(), entry, parent).await?;
+        let ordinal = self.rev.position.get();
+        self.app
+            .tell_entry(self.tx.conn(), entry, parent, ordinal)
+            .await
     }
 
     /// Makes it durable and puts it in force on this node.
@@ -180,10 +213,12 @@ impl Change<'_> {
             rev,
             ended,
             touched,
-            ..
+            now,
         } = self;
+        app.policy.journal.note(rev, now, &ended, &touched).await;
         tx.commit().await?;
         app.pulse.changed_here(&ended, &touched, rev.position);
+        app.webhooks.wake();
         for _ in &ended {
             app.metrics.revoked("tag");
         }

@@ -111,7 +111,9 @@ pub enum Conflict {
     Secrets,
     /// The signing key cannot go into that state now.
     SigningKey,
-    /// The account is not in a state in which this can be done.
+    /// The account has as many webhooks as it may have.
+    Webhooks,
+    /// It is not in a state in which this can be done.
     State,
 }
 

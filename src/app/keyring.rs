@@ -354,7 +354,7 @@ impl App {
     }
 
     /// Carries out planned steps. The id of the key that was made active, or made, last.
-    async fn apply(
+    pub(crate) async fn apply(
         &self,
         change: &mut Change<'_>,
         rows: &[SigningKeyRow],
@@ -478,7 +478,7 @@ impl App {
         change.write(&entry, None).await
     }
 
-    /// Seals all private keys under another master key. Everything after must be started with it.
+    /// Seals all private keys, and all else that is sealed, under another master key. Everything after must be started with it.
     ///
     /// # Errors
     /// [`Error`]; nothing was changed then.
@@ -502,6 +502,8 @@ impl App {
             change_state(change.conn(), &row, &state).await?;
             sealed += 1;
         }
+        sealed += self.rewrap_webhooks(change.conn(), new).await?;
+        sealed += self.rewrap_ledger(change.conn(), new).await?;
         let about = About {
             action: Action::SigningKeyRewrap,
             account: caller.subject()?.account(),

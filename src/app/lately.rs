@@ -175,8 +175,13 @@ impl App {
                 .await?
                 .and_then(|chain| chain.account().parent.clone());
             audit::append(tx.conn(), entry, parent.as_ref()).await?;
+            let ordinal = entry.at.millis().saturating_mul(1000);
+            self.tell_entry(tx.conn(), entry, parent.as_ref(), ordinal)
+                .await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.webhooks.wake();
+        Ok(())
     }
 
     /// Writes when secrets were used last.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::App;
 use super::error::Error;
+use super::ledger::SEAL_EVERY_MS;
 use super::pulse::POLL_MS;
 use crate::domain::limits;
 use crate::domain::liveness::Position;
@@ -58,6 +59,7 @@ impl App {
     pub async fn write_batches(&self) -> Result<(), Error> {
         self.write_acts().await?;
         self.write_refusals().await?;
+        self.tell_exceeded().await?;
         self.write_last_used().await
     }
 
@@ -81,7 +83,7 @@ impl App {
         tx.commit().await?;
         self.pulse
             .forget(Position::new(entries_before.millis().saturating_mul(1000)));
-        Ok(())
+        self.prune_webhooks(PRUNE_ROWS).await
     }
 }
 
@@ -117,8 +119,18 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
             tick.tick().await;
             log_failure("look after signing keys", keeper.keep_signing_keys().await);
             log_failure("drop what is over", keeper.prune().await);
+            log_failure("tell of keys", keeper.tell_notices().await);
         }
     });
+    let sealer = Arc::clone(app);
+    tasks.spawn(async move {
+        let mut tick = ticker(Duration::from_millis(SEAL_EVERY_MS));
+        loop {
+            tick.tick().await;
+            log_failure("seal the ledger", sealer.seal().await.map(drop));
+        }
+    });
+    tasks.spawn(Arc::clone(app).deliver_for_ever());
     tasks
 }
 

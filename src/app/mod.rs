@@ -6,20 +6,25 @@ pub mod audit;
 pub mod authorise;
 pub mod change;
 pub mod dashboard;
+pub mod doctor;
 pub mod error;
 pub mod feed;
 pub mod gate;
 pub mod idempotency;
+pub mod journal;
 pub mod keyring;
 pub mod lately;
+pub mod ledger;
 pub mod limiter;
 pub mod maintenance;
 pub mod memory;
 pub mod pulse;
+pub mod restore;
 pub mod sessions;
 pub mod start;
 pub mod usage;
 pub mod verify;
+pub mod webhooks;
 pub mod who;
 
 use std::sync::Arc;
@@ -68,6 +73,10 @@ pub struct Policy {
     pub failure_limit: RateLimit,
     /// How many may wait for the feed, and how long.
     pub feed: feed::FeedLimits,
+    /// Where changes are noted beside the database.
+    pub journal: journal::Journal,
+    /// Where webhooks may go.
+    pub webhooks: webhooks::WebhookPolicy,
     /// What the gate decides by.
     pub gate: gate::GatePolicy,
 }
@@ -113,6 +122,8 @@ pub struct App {
     pub(crate) gate_history: usage::GateHistory,
     pub(crate) remembered: authorise::Remembered,
     pub(crate) writer: sessions::Writer,
+    pub(crate) webhooks: webhooks::Webhooks,
+    pub(crate) ledger: ledger::Ledger,
     pub(crate) upstream: gate::UpstreamTokens,
 }
 

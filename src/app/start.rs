@@ -11,10 +11,12 @@ use super::feed::Feed;
 use super::gate::UpstreamTokens;
 use super::keyring::{Signing, SigningKeysError, load};
 use super::lately::Lately;
+use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::pulse::Pulse;
 use super::sessions::Writer;
 use super::usage::GateHistory;
+use super::webhooks::Webhooks;
 use super::{App, Policy};
 use crate::clock::Clock;
 use crate::domain::account::{Account, AccountState, ImpersonationPolicy, Profile};
@@ -81,6 +83,8 @@ impl App {
         let pulse = Pulse::open(&store, Arc::clone(&clock)).await?;
         let limiter = Limiter::new(policy.failure_limit);
         let feed = Feed::new(policy.feed);
+        let webhooks = Webhooks::new(&policy.webhooks)?;
+        let ledger = Ledger::new(&*entropy)?;
         let app = Arc::new(Self {
             writer: Writer::start(store.clone()),
             store,
@@ -98,8 +102,12 @@ impl App {
             feed,
             gate_history: GateHistory::default(),
             remembered: Remembered::nothing(),
+            webhooks,
+            ledger,
             upstream: UpstreamTokens::default(),
         });
+        let head = change_log::head(app.store.read().await?.conn()).await?;
+        app.policy.journal.begin(head, app.now()).await;
         app.keep_signing_keys().await?;
         app.reload_signing_keys().await?;
         Ok((app, first))

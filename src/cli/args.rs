@@ -14,8 +14,10 @@ use super::routes::RoutesCommand;
 use super::session::SessionCommand;
 use super::signing_key::{AuditCommand, SigningKeyCommand};
 use super::token::TokenCommand;
+use super::upkeep::RestoreArgs;
 use super::values::{PathId, Secret};
 use super::verify::VerifyArgs;
+use super::webhook::WebhookCommand;
 use crate::settings::SettingsArgs;
 
 /// Settings that have no flag.
@@ -69,9 +71,17 @@ pub enum Command {
     /// Manage the keys that sign session tokens.
     #[command(subcommand)]
     SigningKey(SigningKeyCommand),
+    /// Manage webhooks: where an account is told of what happened.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Read the ledger.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look for what is wrong with settings, files, database, keys and the public URL, or soon will
+    /// be, and say how to mend it. The exit code is 1 when something hurts now.
+    Doctor,
+    /// After a backup was put back, keep what was revoked since from coming back to life.
+    Restore(RestoreArgs),
     /// Check a session token with the published keys, and explain each check.
     Verify(VerifyArgs),
     /// Ask the gate about a request of your own key.

@@ -19,8 +19,10 @@ pub mod session;
 pub mod signing_key;
 pub mod token;
 pub mod transport;
+pub mod upkeep;
 pub mod values;
 pub mod verify;
+pub mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +40,7 @@ use args::{Cli, Command, Target};
 use error::{ApiError, CliError, UsageError};
 use output::{Console, Format, announce_first_key};
 use request::{Context, Plan, View};
-use signing_key::{RewrapArgs, SigningKeyPlan};
+use signing_key::{AuditPlan, ExportArgs, RewrapArgs, SigningKeyPlan};
 use transport::{LocalClient, RemoteClient, Transport};
 use values::PathId;
 
@@ -134,14 +136,38 @@ async fn dispatch(
         Some(Command::Routes(command)) => {
             return command.run(&cli.settings(None), cx, console);
         }
+        Some(Command::Doctor) => {
+            let findings = (service.doctor)(cli.settings(None)).await;
+            return upkeep::show(&findings, console);
+        }
+        Some(Command::Restore(args)) => {
+            return match cli.target(matches, cx)? {
+                Target::Server { .. } => Err(UsageError::LocalOnly {
+                    argument: "restore",
+                }
+                .into()),
+                Target::Database => {
+                    let answer = (service.restore)(cli.settings(None), args.clone()).await?;
+                    upkeep::show_restored(&answer, console)
+                }
+            };
+        }
         Some(Command::Completions { shell }) => {
             return completions(*shell, console).map(|()| true);
         }
         Some(Command::Account(command)) => command.plan(cx)?,
         Some(Command::Token(command)) => command.plan(cx)?,
         Some(Command::Session(command)) => command.plan(cx)?,
-        Some(Command::Audit(command)) => command.plan(),
         Some(Command::Explain(args)) => args.plan(cx)?,
+        Some(Command::Audit(command)) => match command.plan() {
+            AuditPlan::Call(plan) => *plan,
+            AuditPlan::Verify(args) => return args.run(cx, console),
+            AuditPlan::Export(args) => {
+                let target = cli.target(matches, cx)?;
+                return export(cli, &target, args, service, console).await;
+            }
+        },
+        Some(Command::Webhook(command)) => command.plan(cx)?,
         Some(Command::SigningKey(command)) => match command.plan() {
             SigningKeyPlan::Call(plan) => *plan,
             SigningKeyPlan::Rewrap(args) => {
@@ -192,6 +218,26 @@ async fn rewrap(
         Target::Database => {
             let count = (service.rewrap)(cli.settings(None), args.clone()).await?;
             console.answer(View::Item, &json!({ "rewrapped": count }))?;
+            Ok(true)
+        }
+    }
+}
+
+async fn export(
+    cli: &Cli,
+    target: &Target,
+    args: &ExportArgs,
+    service: &Service,
+    console: &mut Console<'_>,
+) -> Result<bool, CliError> {
+    match target {
+        Target::Server { .. } => Err(UsageError::LocalOnly {
+            argument: "audit export",
+        }
+        .into()),
+        Target::Database => {
+            let count = (service.export)(cli.settings(None), args.clone()).await?;
+            console.answer(View::Item, &json!({ "checkpoints": count }))?;
             Ok(true)
         }
     }

@@ -172,9 +172,10 @@ impl Console<'_> {
 
     fn secret(&mut self, body: &Value) -> Result<(), CliError> {
         let mut rest = body.clone();
-        let secret = rest
-            .as_object_mut()
-            .and_then(|members| members.shift_remove("token"));
+        let secret = rest.as_object_mut().and_then(|members| {
+            let token = members.shift_remove("token");
+            token.or_else(|| members.shift_remove("secret"))
+        });
         self.text(&fields(&rest))?;
         match secret.as_ref().and_then(Value::as_str) {
             Some(secret) => self.text(&format!(

@@ -180,7 +180,7 @@ pub enum View {
     Rows(&'static [&'static str]),
     /// One thing: one line for each member.
     Item,
-    /// One thing that has just been made. Its member `token` is a secret that is shown this once.
+    /// One thing that has just been made. Its member `token` or `secret` is shown this once.
     Secret,
     /// One thing; when this member of it is `false`, the exit code is 1.
     Verdict(&'static str),

@@ -3,8 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::signing_key::RewrapArgs;
+use serde_json::Value;
+
+use super::signing_key::{ExportArgs, RewrapArgs};
 use super::transport::{BoxFuture, LocalClient};
+use super::upkeep::{Finding, RestoreArgs};
 use crate::domain::secret::PlainKey;
 use crate::settings::SettingsArgs;
 
@@ -32,6 +35,12 @@ pub struct Service {
     pub init: fn(SettingsArgs, Announce) -> BoxFuture<'static, anyhow::Result<()>>,
     /// Opens the database for commands that are given no server.
     pub open: fn(SettingsArgs) -> BoxFuture<'static, anyhow::Result<LocalClient>>,
+    /// `hallpass doctor`: what was found.
+    pub doctor: fn(SettingsArgs) -> BoxFuture<'static, Vec<Finding>>,
+    /// `hallpass restore`: what was done, as it is shown.
+    pub restore: fn(SettingsArgs, RestoreArgs) -> BoxFuture<'static, anyhow::Result<Value>>,
+    /// `hallpass audit export`: how many checkpoints are in the export.
+    pub export: fn(SettingsArgs, ExportArgs) -> BoxFuture<'static, anyhow::Result<i64>>,
     /// `hallpass signing-key rewrap`: how many private keys were sealed anew.
     pub rewrap: fn(SettingsArgs, RewrapArgs) -> BoxFuture<'static, anyhow::Result<usize>>,
 }

@@ -31,13 +31,23 @@ pub enum Action {
     SigningKeyRotate,
     SigningKeyRevoke,
     SigningKeyRewrap,
+    WebhookCreate,
+    WebhookUpdate,
+    WebhookDelete,
+    WebhookRotate,
+    WebhookTest,
+    WebhookReplay,
+    WebhookDisable,
+    AuditKeyRotate,
+    Restore,
+    RestoreConfirm,
     Impersonate,
     Refused,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 32] = [
         Self::UserCreate,
         Self::UserUpdate,
         Self::UserSelfUpdate,
@@ -58,6 +68,16 @@ impl Action {
         Self::SigningKeyRotate,
         Self::SigningKeyRevoke,
         Self::SigningKeyRewrap,
+        Self::WebhookCreate,
+        Self::WebhookUpdate,
+        Self::WebhookDelete,
+        Self::WebhookRotate,
+        Self::WebhookTest,
+        Self::WebhookReplay,
+        Self::WebhookDisable,
+        Self::AuditKeyRotate,
+        Self::Restore,
+        Self::RestoreConfirm,
         Self::Impersonate,
         Self::Refused,
     ];
@@ -85,6 +105,16 @@ impl Action {
             Self::SigningKeyRotate => "signing-key.rotate",
             Self::SigningKeyRevoke => "signing-key.revoke",
             Self::SigningKeyRewrap => "signing-key.rewrap",
+            Self::WebhookCreate => "webhook.create",
+            Self::WebhookUpdate => "webhook.update",
+            Self::WebhookDelete => "webhook.delete",
+            Self::WebhookRotate => "webhook.rotate",
+            Self::WebhookTest => "webhook.test",
+            Self::WebhookReplay => "webhook.replay",
+            Self::WebhookDisable => "webhook.disable",
+            Self::AuditKeyRotate => "audit.key.rotate",
+            Self::Restore => "restore",
+            Self::RestoreConfirm => "restore.confirm",
             Self::Impersonate => "impersonate",
             Self::Refused => "refused",
         }

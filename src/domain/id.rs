@@ -28,13 +28,22 @@ fn suffix(now: Timestamp, entropy: &dyn Entropy) -> Result<String, NoEntropy> {
     if let Some(tail) = random.get_mut(6..) {
         entropy.fill(tail)?;
     }
-    let value = (millis << 80) | u128::from_be_bytes(random);
+    Ok(encode((millis << 80) | u128::from_be_bytes(random)))
+}
+
+/// What sorts before the suffix of every id that is made from this instant on.
+pub fn first_suffix(at: Timestamp) -> String {
+    let millis = u128::from(u64::try_from(at.millis()).unwrap_or(0) & 0xffff_ffff_ffff);
+    encode(millis << 80)
+}
+
+fn encode(value: u128) -> String {
     let mut text = String::with_capacity(SUFFIX_LEN);
     for place in (0..SUFFIX_LEN).rev() {
         let digit = usize::try_from((value >> (place * 5)) & 31).unwrap_or(0);
         text.push(char::from(ALPHABET.get(digit).copied().unwrap_or(b'0')));
     }
-    Ok(text)
+    text
 }
 
 /// The least that the part of an id behind its prefix can be that was made at this instant.
@@ -142,6 +151,18 @@ id!(
 id!(
     /// One request, as logs, errors and the ledger name it.
     RequestId, "req_", "request"
+);
+id!(
+    /// A webhook: an address that an account is told at.
+    WebhookId, "whk_", "webhook"
+);
+id!(
+    /// Something that happened, as webhooks tell it. It is the `webhook-id` of each attempt.
+    EventId, "evt_", "event"
+);
+id!(
+    /// One event for one webhook.
+    DeliveryId, "dlv_", "delivery"
 );
 id!(
     /// A conversation that a profile makes for a new session.

@@ -67,3 +67,10 @@ pub const RATE_REQUESTS_MAX: u32 = 1_000_000;
 pub const RATE_SECS_MAX: u32 = 86_400;
 /// A value of a run-as header, in bytes.
 pub const RUN_AS_BYTES_MAX: usize = 254;
+/// Webhooks of one account.
+pub const WEBHOOKS_PER_ACCOUNT_MAX: usize = 20;
+/// The URL of a webhook, in characters.
+pub const WEBHOOK_URL_CHARS_MAX: usize = 2000;
+/// Deliveries that wait for one webhook. What comes above is not told: a receiver that is away must
+/// not fill the disk.
+pub const WEBHOOK_PENDING_MAX: i64 = 10_000;

@@ -31,3 +31,4 @@ mod support;
 pub mod template;
 pub mod text;
 pub mod time;
+pub mod webhook;

@@ -17,6 +17,7 @@ use crate::app::audit::AuditItem;
 use crate::app::error::Error;
 use crate::app::keyring::SigningKeyItem;
 use crate::app::sessions::SessionItem;
+use crate::app::webhooks::{DeliveryItem, WebhookItem};
 use crate::domain::id::is_id;
 use crate::domain::limits;
 use crate::domain::text::JsonObject;
@@ -57,6 +58,21 @@ impl Listed for SessionItem {
 impl Listed for AuditItem {
     fn cursor(&self) -> &str {
         &self.id
+    }
+}
+
+impl Listed for WebhookItem {
+    fn cursor(&self) -> &str {
+        self.id.as_str()
+    }
+    fn meta(&self) -> Option<&JsonObject> {
+        self.meta.as_ref()
+    }
+}
+
+impl Listed for DeliveryItem {
+    fn cursor(&self) -> &str {
+        self.id.as_str()
     }
 }
 

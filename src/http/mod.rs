@@ -23,6 +23,7 @@ mod tokens;
 mod unrouted;
 mod usage;
 mod users;
+mod webhooks;
 
 pub use dashboard::pages;
 pub use dispatch::{Edge, LocalOperator, Service, router};

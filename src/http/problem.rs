@@ -448,6 +448,7 @@ fn app(error: &Error) -> Row {
                 Conflict::SigningKey => {
                     "The signing key cannot do that now: the next key has not been published for long enough, or the key is revoked already."
                 }
+                Conflict::Webhooks => "The account has as many webhooks as it may have.",
                 Conflict::State => "This cannot be done in the present state.",
             };
             Row::plain(StatusCode::CONFLICT, "CONFLICT", message)

@@ -7,10 +7,11 @@ use super::endpoint::{
 use super::gate::{self, Convention};
 use super::{
     audit, dashboard, feed, oauth, operation, sessions, signing_keys, tokens, usage, users,
+    webhooks,
 };
 use crate::app::authorise::{Need, RouteCheck};
 use crate::domain::decision::BindingCheck;
-use crate::domain::restrictions::Manage::{Audit, Tokens, Users};
+use crate::domain::restrictions::Manage::{Audit, Tokens, Users, Webhooks};
 
 /// A key or a session that asks about itself.
 const HOLDER: Need = Need {
@@ -214,6 +215,73 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     line!("GET", "usage/fetch", Caller(reads(Audit)), usage::fetch),
     line!(
         "GET",
+        "audit/checkpoint/fetch",
+        Caller(reads(Audit)),
+        audit::checkpoint
+    ),
+    line!("GET", "audit/export", Caller(OPERATOR), audit::export),
+    line!(
+        "POST",
+        "audit/key/rotate",
+        Caller(OPERATOR_LIVE),
+        audit::rotate_key
+    ),
+    line!(
+        "POST",
+        "webhook/create",
+        Caller(changes_live(Webhooks)),
+        webhooks::create
+    ),
+    line!(
+        "GET",
+        "webhook/list",
+        Caller(reads(Webhooks)),
+        webhooks::list
+    ),
+    line!(
+        "GET",
+        "webhook/{webhookId}/fetch",
+        Caller(reads(Webhooks)),
+        webhooks::fetch
+    ),
+    line!(
+        "POST",
+        "webhook/{webhookId}/update",
+        Caller(changes_live(Webhooks)),
+        webhooks::update
+    ),
+    line!(
+        "POST",
+        "webhook/{webhookId}/delete",
+        Caller(changes_live(Webhooks)),
+        webhooks::delete
+    ),
+    line!(
+        "POST",
+        "webhook/{webhookId}/rotate",
+        Caller(changes_live(Webhooks)),
+        webhooks::rotate
+    ),
+    line!(
+        "POST",
+        "webhook/{webhookId}/test",
+        Caller(changes_live(Webhooks)),
+        webhooks::test
+    ),
+    line!(
+        "GET",
+        "webhook/{webhookId}/delivery/list",
+        Caller(reads(Webhooks)),
+        webhooks::deliveries
+    ),
+    line!(
+        "POST",
+        "webhook/{webhookId}/delivery/{deliveryId}/replay",
+        Caller(changes_live(Webhooks)),
+        webhooks::replay
+    ),
+    line!(
+        "GET",
         "signing-key/list",
         Caller(OPERATOR),
         signing_keys::list
@@ -310,6 +378,12 @@ pub(super) const OUTSIDE: &[Endpoint] = &[
         operation::metadata_test
     ),
     line!("GET", "/test/v1/revocations", Public, feed::test),
+    line!(
+        "GET",
+        "/.well-known/hallpass-ledger-keys.json",
+        Public,
+        audit::keys
+    ),
     line!("POST", "/oauth2/token", Public, oauth::token),
     line!("POST", "/oauth2/introspect", Public, oauth::introspect),
     line!("POST", "/oauth2/revoke", Public, oauth::revoke),

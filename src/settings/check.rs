@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use super::Limits;
 use super::error::{Problem, SettingError, Source};
-use super::file::{self, LimitsSetting, PermissionRouteSetting, ProfileSetting, TemplateSetting};
+use super::file::{
+    self, LimitsSetting, PermissionRouteSetting, ProfileSetting, TemplateSetting, WebhooksSetting,
+};
 use super::secret::{MasterKeySource, SecretText};
 use super::source::{Names, Sources};
 use super::value;
+use super::{Limits, WebhookSettings};
 use crate::domain::limits;
 use crate::domain::permission::{Permission, Vocabulary};
 use crate::domain::rate::RateLimit;
@@ -87,6 +89,39 @@ pub(super) fn networks(
         return Err(sources.wrong(setting, Problem::EveryAddress));
     }
     Ok(networks)
+}
+
+const WEBHOOK_TIMEOUT_SECS: u32 = 15;
+/// Less than the lease of a delivery.
+const WEBHOOK_TIMEOUT_SECS_MAX: u32 = 30;
+
+pub(super) fn webhooks(
+    sources: &Sources<'_>,
+    given: &WebhooksSetting,
+) -> Result<WebhookSettings, SettingError> {
+    let WebhooksSetting {
+        allow_http,
+        allow_networks,
+        timeout_secs,
+    } = given;
+    let read = |(index, text): (usize, &String)| {
+        let setting = || file::element("webhooks.allow_networks", index, "");
+        value::network(text).map_err(|problem| sources.wrong(setting(), problem))
+    };
+    Ok(WebhookSettings {
+        allow_http: *allow_http,
+        allow_networks: allow_networks
+            .iter()
+            .enumerate()
+            .map(read)
+            .collect::<Result<_, _>>()?,
+        timeout_secs: sources.bounded(
+            "webhooks.timeout_secs",
+            *timeout_secs,
+            WEBHOOK_TIMEOUT_SECS,
+            WEBHOOK_TIMEOUT_SECS_MAX,
+        )?,
+    })
 }
 
 pub(super) fn profiles(

@@ -30,7 +30,18 @@ pub(super) struct FileSettings {
     pub(super) jwks_max_age_secs: Option<u32>,
     pub(super) signing_key_rotation_days: Option<u32>,
     pub(super) limits: LimitsSetting,
+    pub(super) webhooks: WebhooksSetting,
+    pub(super) journal_file: Option<String>,
     pub(super) gate: GateSetting,
+}
+
+/// The table `[webhooks]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebhooksSetting {
+    pub(super) allow_http: bool,
+    pub(super) allow_networks: Vec<String>,
+    pub(super) timeout_secs: Option<u32>,
 }
 
 /// The table `[gate]`.

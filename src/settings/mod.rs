@@ -106,8 +106,23 @@ pub struct Settings {
     pub signing_key_rotation_days: u32,
     /// Bounds on what clients can take from the machine.
     pub limits: Limits,
+    /// Where webhooks may go beside public addresses.
+    pub webhooks: WebhookSettings,
+    /// Where changes are noted beside the database, for a restore.
+    pub journal_file: Option<PathBuf>,
     /// What the gate decides by, and who may ask it.
     pub gate: GateSettings,
+}
+
+/// Where webhooks may go beside `https://` and public addresses, and for how long one may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// Also without TLS.
+    pub allow_http: bool,
+    /// Also to these networks.
+    pub allow_networks: Vec<IpNet>,
+    /// How long a receiver may take to answer, in seconds.
+    pub timeout_secs: u32,
 }
 
 /// Bounds on what clients can take from the machine.
@@ -179,6 +194,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingsError`] for the first setting that is not right.
+    #[expect(clippy::too_many_lines, reason = "a line or two for each setting")]
     pub fn load(
         args: &SettingsArgs,
         environment: &dyn Fn(&str) -> Option<String>,
@@ -208,6 +224,8 @@ impl Settings {
             jwks_max_age_secs,
             signing_key_rotation_days,
             limits,
+            webhooks,
+            journal_file,
             gate,
         } = file;
 
@@ -281,6 +299,8 @@ impl Settings {
                 YEAR_DAYS,
             )?,
             limits: check::limits(&sources, &limits)?,
+            journal_file: journal_file.map(PathBuf::from),
+            webhooks: check::webhooks(&sources, &webhooks)?,
             gate,
         })
     }

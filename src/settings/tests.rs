@@ -513,3 +513,25 @@ fn the_flags_parse() {
     assert_eq!(settings.database_url.reveal(), "sqlite://x.db");
     assert_eq!(settings.algorithm, Algorithm::Rs256);
 }
+
+#[test]
+fn webhooks_go_to_public_addresses_by_https_unless_the_file_says_more() {
+    let default = Given::default().load().unwrap().webhooks;
+    assert!(!default.allow_http);
+    assert!(default.allow_networks.is_empty());
+    assert_eq!(default.timeout_secs, 15);
+    let wider = "[webhooks]\nallow_http = true\nallow_networks = [\"10.1.0.0/16\", \"::1\"]\n";
+    let wider = Given::file(wider).load().unwrap().webhooks;
+    assert!(wider.allow_http);
+    assert_eq!(wider.allow_networks.len(), 2);
+    for (wrong, setting) in [
+        ("[webhooks]\ntimeout_secs = 31\n", "webhooks.timeout_secs"),
+        (
+            "[webhooks]\nallow_networks = [\"all\"]\n",
+            "webhooks.allow_networks[0]",
+        ),
+    ] {
+        let error = Given::file(wrong).refusal();
+        assert!(error.contains(setting), "{error}");
+    }
+}

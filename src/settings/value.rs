@@ -161,10 +161,16 @@ pub(super) fn log_filter(text: &str) -> Result<String, Problem> {
 }
 
 pub(super) fn trusted_network(text: &str) -> Result<IpNet, Problem> {
-    let network = Cidrs::parse_one(text).ok_or(Problem::Network)?.trunc();
+    let network = network(text)?;
     if network.prefix_len() == 0 {
         return Err(Problem::EveryAddress);
     }
+    Ok(network)
+}
+
+/// A network, or one address.
+pub(super) fn network(text: &str) -> Result<IpNet, Problem> {
+    let network = Cidrs::parse_one(text).ok_or(Problem::Network)?.trunc();
     let mapped =
         matches!(network.addr(), IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
     if mapped {

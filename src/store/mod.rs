@@ -10,16 +10,22 @@ pub mod change_log;
 pub mod change_touch;
 pub mod dashboard;
 pub mod error;
+pub mod health;
 pub mod idempotency;
 pub mod instance;
+pub mod key_notices;
+pub mod ledger;
 mod open;
+pub mod restore;
 pub mod secrets;
 pub mod sessions;
 pub mod signing_keys;
 pub mod usage;
+pub mod webhook_outbox;
+pub mod webhooks;
 
 pub use error::StoreError;
-pub use open::{OpenError, PoolSize};
+pub use open::{OpenError, PoolSize, Schema};
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("the server needs the feature `sqlite` or `postgres`, or both");

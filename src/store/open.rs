@@ -84,6 +84,20 @@ impl From<MigrateError> for OpenError {
     }
 }
 
+/// How the schema of a database stands to this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schema {
+    /// It is what this program needs.
+    Current,
+    /// The next start brings it up to date.
+    Older {
+        /// The version in the database.
+        found: i64,
+        /// The version of this program.
+        known: i64,
+    },
+}
+
 /// How many connections to keep.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolSize {
@@ -114,6 +128,40 @@ impl Store {
         #[cfg(feature = "postgres")]
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return open_postgres(url, size).await;
+        }
+        Err(OpenError::Scheme)
+    }
+
+    /// How the schema stands to this program; nothing is changed.
+    ///
+    /// # Errors
+    /// [`OpenError`], [`OpenError::Newer`] in particular.
+    pub async fn schema(url: &str) -> Result<Schema, OpenError> {
+        const VERSION: &str = "SELECT MAX(version) FROM _sqlx_migrations";
+        use sqlx::ConnectOptions as _;
+
+        #[cfg(feature = "sqlite")]
+        if url.starts_with("sqlite:") {
+            static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+            let options = sqlx::sqlite::SqliteConnectOptions::from_str(url)
+                .map_err(OpenError::Url)?
+                .read_only(true);
+            let mut conn = options.connect().await.map_err(OpenError::Connect)?;
+            let version = sqlx::query_scalar(VERSION).fetch_one(&mut conn).await;
+            let found = version.map_err(OpenError::Connect)?;
+            let known = MIGRATIONS.iter().map(|migration| migration.version).max();
+            return compare(found, known);
+        }
+        #[cfg(feature = "postgres")]
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+            let options =
+                sqlx::postgres::PgConnectOptions::from_str(url).map_err(OpenError::Url)?;
+            let mut conn = options.connect().await.map_err(OpenError::Connect)?;
+            let version = sqlx::query_scalar(VERSION).fetch_one(&mut conn).await;
+            let found = version.map_err(OpenError::Connect)?;
+            let known = MIGRATIONS.iter().map(|migration| migration.version).max();
+            return compare(found, known);
         }
         Err(OpenError::Scheme)
     }
@@ -241,6 +289,15 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
     Ok(Store {
         pools: Pools::Sqlite { read, write, file },
     })
+}
+
+fn compare(found: Option<i64>, known: Option<i64>) -> Result<Schema, OpenError> {
+    let (found, known) = (found.unwrap_or(0), known.unwrap_or(0));
+    match found.cmp(&known) {
+        std::cmp::Ordering::Equal => Ok(Schema::Current),
+        std::cmp::Ordering::Less => Ok(Schema::Older { found, known }),
+        std::cmp::Ordering::Greater => Err(OpenError::Newer { found }),
+    }
 }
 
 #[cfg(feature = "sqlite")]

@@ -14,6 +14,7 @@ pub mod jwks;
 pub mod jws;
 pub mod key;
 pub mod keyring;
+pub mod ledger;
 mod low_s;
 pub mod master;
 pub mod revocations;
@@ -21,6 +22,7 @@ pub mod rotation;
 pub mod session;
 pub mod upstream;
 pub mod verify;
+pub mod webhook;
 
 #[cfg(test)]
 #[path = "tests/corpus.rs"]
@@ -46,3 +48,7 @@ pub use rotation::{
 };
 pub use session::{SessionParts, read_session};
 pub use verify::{Audiences, Expected, KeySource, Leeway, explain, verify_session, verify_token};
+pub use webhook::{
+    BadWebhookSecret, WEBHOOK_TOLERANCE_SECS, WebhookError, WebhookHeaders, WebhookSecret,
+    verify_webhook,
+};

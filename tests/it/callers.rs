@@ -62,6 +62,7 @@ const GROUPS: [&[&str]; 4] = [
         "/v1/authorize",
         "/v1/audit",
         "/v1/usage",
+        "/v1/webhook",
         "/v1/signing-key",
         "/v1/revocations",
         "/oauth2",

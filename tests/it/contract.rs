@@ -113,6 +113,7 @@ fn problems() -> Vec<Problem> {
         refused(Refusal::Audience("api".to_owned())),
         refused(Refusal::Expired),
         app(Error::NotFound),
+        app(Error::Conflict(Conflict::Webhooks)),
         app(Error::too_many(1500)),
         app(Error::Unavailable("the database".into())),
         app(Error::internal("an invariant")),

@@ -7,5 +7,6 @@ mod limits;
 mod observed;
 mod process;
 mod refusals;
+mod restore;
 mod revocation;
 mod stopping;

@@ -120,6 +120,9 @@ impl App {
         let mut rate = || match (who, &mut turn) {
             (Who::Key(chain), Some(turn)) => {
                 **turn = self.limiter.take_key(chain, self.clock.monotonic_ms());
+                if matches!(**turn, Some(Turn::Wait { .. })) {
+                    self.limit_exceeded(chain.key(), chain.accounts(), facts, now);
+                }
                 turn.unwrap_or(FREE)
             }
             (Who::Session(session), Some(turn)) => {

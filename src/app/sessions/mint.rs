@@ -182,20 +182,29 @@ impl App {
     ) -> Result<Once<SessionCreated>, Error> {
         let parent = caller.subject()?.account().parent.as_ref();
         let row = NewRow::new(session, parent)?;
-        let Some(replay) = replay else {
+        let told = self.is_told_of(session, parent).await?;
+        if replay.is_none() && !told {
             self.writer.store(row).await?;
             return Ok(Once::first(answer));
-        };
-        // The answer that is kept stands in one transaction with the session.
+        }
+        // The answer that is kept, and what webhooks are told, stand in one transaction with the
+        // session.
         let mut tx = self.store.write().await?;
-        if let Some(answer) = replay.begin_in(tx.conn(), self.now()).await? {
+        if let Some(replay) = replay
+            && let Some(answer) = replay.begin_in(tx.conn(), self.now()).await?
+        {
             return Ok(Once {
                 answer,
                 replayed: true,
             });
         }
         sessions::insert(tx.conn(), &[row]).await?;
-        replay.finish(self, tx.conn(), &answer).await?;
+        if told {
+            self.tell_impersonation(tx.conn(), session, parent).await?;
+        }
+        if let Some(replay) = replay {
+            replay.finish(self, tx.conn(), &answer).await?;
+        }
         tx.commit().await?;
         Ok(Once::first(answer))
     }

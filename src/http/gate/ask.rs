@@ -237,6 +237,11 @@ fn header_map(
         if headers.contains_key(AUTHORIZATION) {
             return Err(HeaderError::TwoCredentials.into());
         }
+        // Behind the scheme of a header any number of spaces may stand; here they would be a part of
+        // the credential.
+        if credential.starts_with(' ') {
+            return Err(HeaderError::BadCredential.into());
+        }
         let value = HeaderValue::from_str(&format!("Bearer {credential}"))
             .map_err(|_| HeaderError::BadCredential)?;
         headers.insert(AUTHORIZATION, value);

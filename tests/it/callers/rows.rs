@@ -193,6 +193,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(tokens());
     rows.extend(child_tokens());
     rows.extend(users());
+    rows.extend(webhooks());
     rows.extend(others());
     rows
 }
@@ -358,6 +359,49 @@ fn users() -> Vec<Row> {
     ]
 }
 
+fn webhooks() -> Vec<Row> {
+    vec![
+        row("webhookCreate", Target::Own, |_| {
+            post(
+                "/v1/webhook/create",
+                json!({"url": "https://hooks.example/a"}),
+            )
+        })
+        .test_key(MANAGEMENT),
+        row("webhookList", Target::Quiet, |_| get("/v1/webhook/list")).test_key(Expected::Done),
+        row("webhookFetch", Target::Thing, |world| {
+            get_at("/v1/webhook/{}/fetch", &world.webhook)
+        })
+        .test_key(Expected::Done),
+        row("webhookUpdate", Target::Thing, |world| {
+            let body = json!({"description": "till"});
+            post_at("/v1/webhook/{}/update", &world.webhook, body)
+        })
+        .test_key(MANAGEMENT),
+        row("webhookDelete", Target::Thing, |world| {
+            post_at("/v1/webhook/{}/delete", &world.webhook, json!({}))
+        })
+        .test_key(MANAGEMENT),
+        row("webhookRotate", Target::Thing, |world| {
+            post_at("/v1/webhook/{}/rotate", &world.webhook, json!({}))
+        })
+        .test_key(MANAGEMENT),
+        row("webhookTest", Target::Thing, |world| {
+            post_at("/v1/webhook/{}/test", &world.webhook, json!({}))
+        })
+        .test_key(MANAGEMENT),
+        row("webhookDeliveryList", Target::Thing, |world| {
+            get_at("/v1/webhook/{}/delivery/list", &world.webhook)
+        })
+        .test_key(Expected::Done),
+        row("webhookDeliveryReplay", Target::Thing, |world| {
+            let path = format!("/v1/webhook/{{}}/delivery/{}/replay", world.delivery);
+            post_at(&path, &world.webhook, json!({}))
+        })
+        .test_key(MANAGEMENT),
+    ]
+}
+
 fn others() -> Vec<Row> {
     vec![
         public("authorize", |world| {
@@ -386,6 +430,19 @@ fn others() -> Vec<Row> {
         gateway("authorizeEnvoy", |_| get("/v1/authorize/envoy/v1/order/o1")),
         row("auditList", Target::Ledger, |_| get("/v1/audit/list")),
         row("usageFetch", Target::Own, |_| get("/v1/usage/fetch")),
+        // It tells how much there is, and nothing of anybody.
+        row("auditCheckpointFetch", Target::Own, |_| {
+            get("/v1/audit/checkpoint/fetch")
+        }),
+        row("auditExport", Target::Operator, |_| get("/v1/audit/export"))
+            .right(|world| world.operator.caller()),
+        row("auditKeyRotate", Target::Operator, |_| {
+            post("/v1/audit/key/rotate", json!({}))
+        })
+        .right(|world| world.operator.caller()),
+        public("ledgerKeys", |_| {
+            get("/.well-known/hallpass-ledger-keys.json")
+        }),
         row("signingKeyList", Target::Operator, |_| {
             get("/v1/signing-key/list")
         })

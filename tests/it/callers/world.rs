@@ -32,6 +32,9 @@ pub(super) struct World {
     pub(super) operator: Key,
     /// A signing key that may be revoked.
     pub(super) kid: String,
+    /// A webhook of the shop, and a delivery of it that was given up.
+    pub(super) webhook: String,
+    pub(super) delivery: String,
     people: People,
 }
 
@@ -69,6 +72,20 @@ impl World {
             .as_str()
             .unwrap()
             .to_owned();
+        let made = owner
+            .post(
+                "/v1/webhook/create",
+                json!({"url": "https://hooks.example/"}),
+            )
+            .await
+            .ok();
+        let webhook = made["id"].as_str().unwrap().to_owned();
+        let path = format!("/v1/webhook/{webhook}/test");
+        let sent = owner.post(&path, json!({})).await.ok();
+        let delivery = sent["id"].as_str().unwrap().to_owned();
+        town.sql("UPDATE webhook_delivery SET state = 'failed'")
+            .await;
+        town.seal().await;
         // A signing key is published for a while before it may take over.
         town.advance_secs(700);
         Self {
@@ -82,6 +99,8 @@ impl World {
             claimer,
             operator,
             kid,
+            webhook,
+            delivery,
             people,
         }
     }

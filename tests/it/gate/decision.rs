@@ -85,16 +85,18 @@ async fn a_session_passes_for_the_audiences_of_the_gate_alone() {
     let gate = "[gate]\npeers = [\"192.0.2.0/24\"]\n";
     let town = Town::with_settings(&format!("{settings}{gate}")).await;
     let shop = town.account("shop").await;
+    let usual = "https://hallpass.test/api";
     let audiences = ["https://other.example", "https://hallpass.test/manage"];
+    let mint = json!({"audiences": [usual, audiences[0], audiences[1]]});
     let minter = shop
-        .key(json!({"allowedRoutes": ["**"], "session": {"audiences": audiences}}))
+        .key(json!({"allowedRoutes": ["**"], "session": mint}))
         .await;
     let routes = json!(["bot/**"]);
 
-    let usual = minter.session(json!({"allowedRoutes": routes})).await;
-    let answer = nginx(&usual, "GET", "/v1/bot/b1").await;
+    let session = minter.session(json!({"allowedRoutes": routes})).await;
+    let answer = nginx(&session, "GET", "/v1/bot/b1").await;
     allowed(&answer);
-    assert_eq!(answer.header("x-auth-session-id"), Some(&*usual.id));
+    assert_eq!(answer.header("x-auth-session-id"), Some(&*session.id));
     assert_eq!(answer.header("x-auth-key-id"), Some(&*minter.id));
     for audience in audiences {
         let body = json!({"allowedRoutes": routes, "audience": audience});
@@ -111,7 +113,10 @@ async fn a_session_passes_for_the_audiences_of_the_gate_alone() {
     let minter = town
         .account("shop")
         .await
-        .key(json!({"allowedRoutes": ["**"], "session": {"audiences": ["https://other.example"]}}))
+        .key(json!({
+            "allowedRoutes": ["**"],
+            "session": {"audiences": [usual, "https://other.example"]},
+        }))
         .await;
     let body = json!({"allowedRoutes": routes, "audience": "https://other.example"});
     allowed(&nginx(&minter.session(body).await.caller(), "GET", "/v1/bot/b1").await);

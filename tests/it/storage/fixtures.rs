@@ -7,7 +7,9 @@ use hallpass::domain::api_key::{ApiKey, KeyProfile};
 use hallpass::domain::audit::{Action, Entry, Outcome};
 use hallpass::domain::config::Config;
 use hallpass::domain::environment::Environment;
-use hallpass::domain::id::{AccountId, AuditId, KeyId, RequestId, SessionId};
+use hallpass::domain::id::{
+    AccountId, AuditId, DeliveryId, EventId, KeyId, RequestId, SessionId, WebhookId,
+};
 use hallpass::domain::liveness::{LogId, Position, Rev, Tag, Tags};
 use hallpass::domain::permission::Permissions;
 use hallpass::domain::profile::ProfileUse;
@@ -16,8 +18,11 @@ use hallpass::domain::secret::{KeyKind, PlainKey};
 use hallpass::domain::session::{Origin, Session, SessionScope};
 use hallpass::domain::text::{Email, JsonObject};
 use hallpass::domain::time::Timestamp;
+use hallpass::domain::webhook::{DeliveryState, EventFilter, EventKind};
 use hallpass::entropy::SeededEntropy;
 use hallpass::store::secrets::Secret;
+use hallpass::store::webhook_outbox::{Delivery, Event};
+use hallpass::store::webhooks::{Health, Webhook};
 use hallpass::store::{Order, Page, Store, accounts, api_keys};
 use serde_json::json;
 
@@ -217,6 +222,55 @@ impl Maker {
             address: Some("2001:db8::7".parse().unwrap()),
             ..plain
         }
+    }
+
+    /// A webhook.
+    pub(super) fn webhook(&self, account: &Account) -> Webhook {
+        let now = self.now();
+        Webhook {
+            id: WebhookId::new(now, &self.entropy).unwrap(),
+            account: account.id.clone(),
+            url: "https://example.com/hooks".to_owned(),
+            description: Some("till".to_owned()),
+            meta: Some(object(json!({"a": 1}))),
+            events: EventFilter::parse(&["token.reported".to_owned()]).unwrap(),
+            enabled: true,
+            sealed_secret: b"sealed".to_vec(),
+            sealed_old_secret: None,
+            old_secret_until: None,
+            health: Health::default(),
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// An event for a webhook.
+    pub(super) fn delivery(&self, webhook: &Webhook) -> (Event, Delivery) {
+        let now = self.now();
+        let event = Event {
+            id: EventId::new(now, &self.entropy).unwrap(),
+            kind: EventKind::TokenReported,
+            environment: Some(Environment::Live),
+            body: "{}".to_owned(),
+            created_at: now,
+        };
+        let delivery = Delivery {
+            id: DeliveryId::new(now, &self.entropy).unwrap(),
+            webhook: webhook.id.clone(),
+            event: event.id.clone(),
+            subject: "key".to_owned(),
+            ordinal: now.millis(),
+            state: DeliveryState::Pending,
+            attempts: 0,
+            due_at: now,
+            tried_at: None,
+            status: None,
+            problem: None,
+            duration_ms: None,
+            replay_of: None,
+            created_at: now,
+        };
+        (event, delivery)
     }
 
     /// An entry with nothing that may be left out.

@@ -7,12 +7,15 @@ use hallpass::domain::api_key::ApiKey;
 use hallpass::domain::environment::Environment;
 use hallpass::domain::liveness::Position;
 use hallpass::domain::secret::KeyDigest;
+use hallpass::domain::webhook::DeliveryState;
 use hallpass::store::secrets::LastUsed;
 use hallpass::store::sessions::NewRow;
 use hallpass::store::signing_keys::SigningKeyRow;
+use hallpass::store::webhook_outbox::Attempt;
 use hallpass::store::{
-    Conn, Order, Tx, accounts, api_keys, audit, change_log, change_touch, idempotency, instance,
-    secrets, sessions, signing_keys,
+    Conn, Order, Tx, accounts, api_keys, audit, change_log, change_touch, health, idempotency,
+    instance, key_notices, ledger, restore, secrets, sessions, signing_keys, webhook_outbox,
+    webhooks,
 };
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -53,6 +56,146 @@ async fn call_everything(tx: &mut Tx) {
 
     call_what_belongs_to(tx, &maker, [&root, &child], [&key, &made]).await;
     call_what_belongs_to_nobody(tx, &maker, &root).await;
+    call_webhooks(tx, &maker, &root).await;
+    call_the_seal(tx, &maker).await;
+    call_restore(tx, &maker, &root).await;
+}
+
+async fn call_webhooks(tx: &mut Tx, maker: &Maker, root: &Account) {
+    let now = maker.now();
+    let webhook = maker.webhook(root);
+    let id = &webhook.id;
+    webhooks::insert(tx.conn(), &webhook).await.unwrap();
+    webhooks::update(tx.conn(), &webhook).await.unwrap();
+    webhooks::find(tx.conn(), id).await.unwrap();
+    webhooks::find_in(tx.conn(), &root.id, id).await.unwrap();
+    webhooks::count(tx.conn(), &root.id).await.unwrap();
+    webhooks::told(tx.conn(), &root.id, None).await.unwrap();
+    webhooks::all_secrets(tx.conn()).await.unwrap();
+    webhooks::set_secrets(tx.conn(), id.as_str(), b"a", None)
+        .await
+        .unwrap();
+    webhooks::due(tx.conn(), "", now, 10).await.unwrap();
+    webhooks::succeeded(tx.conn(), id, now).await.unwrap();
+    webhooks::failed(tx.conn(), id, now, now).await.unwrap();
+    webhooks::disable(tx.conn(), id, now).await.unwrap();
+    webhooks::reset(tx.conn(), id).await.unwrap();
+    webhooks::overflowed(tx.conn(), id, now).await.unwrap();
+
+    let (event, delivery) = maker.delivery(&webhook);
+    webhook_outbox::insert_event(tx.conn(), &event)
+        .await
+        .unwrap();
+    webhook_outbox::insert(tx.conn(), &delivery).await.unwrap();
+    webhook_outbox::pending(tx.conn(), id, 10).await.unwrap();
+    webhook_outbox::due(tx.conn(), id, now, 10).await.unwrap();
+    webhook_outbox::claim(tx.conn(), &delivery, now)
+        .await
+        .unwrap();
+    let attempt = Attempt {
+        state: DeliveryState::Pending,
+        due_at: now,
+        tried_at: now,
+        status: None,
+        problem: None,
+        duration_ms: 1,
+    };
+    webhook_outbox::settle(tx.conn(), &delivery.id, now, &attempt)
+        .await
+        .unwrap();
+    webhook_outbox::find(tx.conn(), id, &delivery.id)
+        .await
+        .unwrap();
+    for order in [Order::Asc, Order::Desc] {
+        let page = page(order, Some(id.as_str()), 10);
+        webhooks::list(tx.conn(), &root.id, &page).await.unwrap();
+        webhook_outbox::list(tx.conn(), id, None, &page)
+            .await
+            .unwrap();
+    }
+    webhook_outbox::give_up(tx.conn(), id).await.unwrap();
+    webhook_outbox::expire(tx.conn(), now).await.unwrap();
+    webhook_outbox::prune(tx.conn(), now, 10).await.unwrap();
+    webhook_outbox::prune_events(tx.conn(), now, 10)
+        .await
+        .unwrap();
+    webhook_outbox::note(tx.conn(), "a", now).await.unwrap();
+    webhook_outbox::prune_notices(tx.conn(), now).await.unwrap();
+    webhooks::delete(tx.conn(), id, now).await.unwrap();
+    webhooks::prune(tx.conn(), now).await.unwrap();
+    let told = key_notices::Told::Not;
+    key_notices::expiring(tx.conn(), now, now, told, 10)
+        .await
+        .unwrap();
+    key_notices::unused(tx.conn(), now, now, told, 10)
+        .await
+        .unwrap();
+}
+
+async fn call_the_seal(tx: &mut Tx, maker: &Maker) {
+    let now = maker.now();
+    let mut head = ledger::head(tx.conn()).await.unwrap();
+    head.checkpoint += 1;
+    ledger::advance(tx.conn(), &head).await.unwrap();
+    let row = ledger::CheckpointRow {
+        number: 1,
+        first_seq: 1,
+        last_seq: 1,
+        members: String::new(),
+        hash: vec![0; 32],
+        signed: String::new(),
+        created_at: 0,
+    };
+    ledger::insert(tx.conn(), &row).await.unwrap();
+    ledger::find(tx.conn(), 1).await.unwrap();
+    ledger::since(tx.conn(), now).await.unwrap();
+    ledger::first_since(tx.conn(), now).await.unwrap();
+    let key = ledger::LedgerKeyRow {
+        kid: "kid".to_owned(),
+        public_jwk: "{}".to_owned(),
+        sealed_private: None,
+        created_at: 0,
+        retired_at: None,
+    };
+    ledger::insert_key(tx.conn(), &key).await.unwrap();
+    ledger::update_key(tx.conn(), &key).await.unwrap();
+    ledger::keys(tx.conn()).await.unwrap();
+    for kind in ledger::Kind::ALL {
+        ledger::ids(tx.conn(), kind, "", 10).await.unwrap();
+    }
+    ledger::audits(tx.conn(), "a", "b").await.unwrap();
+    ledger::mints(tx.conn(), "a", "b").await.unwrap();
+}
+
+async fn call_restore(tx: &mut Tx, maker: &Maker, root: &Account) {
+    let now = maker.now();
+    let position = Position::new(1);
+    restore::begin_log(tx.conn(), maker.log(), position)
+        .await
+        .unwrap();
+    restore::keys(tx.conn()).await.unwrap();
+    restore::accounts(tx.conn()).await.unwrap();
+    restore::webhooks(tx.conn()).await.unwrap();
+    for what in [restore::Switch::Key, restore::Switch::Webhook] {
+        restore::switch(tx.conn(), what, "a", false, now)
+            .await
+            .unwrap();
+    }
+    for loss in [
+        restore::Loss::Life,
+        restore::Loss::ParentActs,
+        restore::Loss::ActsForChildren,
+    ] {
+        restore::take(tx.conn(), root.id.as_str(), loss, position)
+            .await
+            .unwrap();
+    }
+    restore::revoke_signing_keys(tx.conn(), now).await.unwrap();
+    restore::hold(tx.conn(), "a", now).await.unwrap();
+    restore::held(tx.conn()).await.unwrap();
+    restore::release(tx.conn(), "a").await.unwrap();
+    health::newest_entry(tx.conn()).await.unwrap();
+    health::webhooks(tx.conn()).await.unwrap();
 }
 
 async fn call_what_belongs_to(
@@ -198,14 +341,40 @@ fn is_ours(statement: &str) -> bool {
         && statement != "SELECT 1"
 }
 
-/// The few that read a whole table, which never has more than a few rows.
+/// The few that read a whole table: those that never have more than a few rows, and what only a
+/// command does that is about everything (`restore`, `doctor`, a new master key).
 fn reads_all(statement: &str) -> bool {
-    statement.contains("FROM signing_key ORDER BY")
+    [
+        "FROM signing_key ORDER BY",
+        "FROM ledger_key",
+        "FROM restore_hold",
+        "FROM account ORDER BY id",
+        "FROM api_key WHERE ended_at IS NULL AND enabled = 1",
+        "FROM webhook WHERE enabled = 1 AND deleted_at IS NULL",
+        "SELECT id, sealed_secret",
+        "UPDATE signing_key SET state = 'revoked'",
+        "AS newest",
+        "COUNT(CASE",
+    ]
+    .iter()
+    .any(|part| statement.contains(part))
+}
+
+/// What the clock takes a few of: it goes by the primary key or puts a few rows in order.
+fn is_sweep(statement: &str) -> bool {
+    [
+        "webhook_delivery",
+        "webhook_notice",
+        "FROM audit WHERE id >",
+        "FROM session WHERE id >",
+    ]
+    .iter()
+    .any(|part| statement.contains(part))
 }
 
 /// A list, or one of the two ranges of a ledger.
 fn is_list(statement: &str) -> bool {
-    statement.starts_with("SELECT") && statement.contains("LIMIT $")
+    statement.starts_with("SELECT") && statement.contains("LIMIT $") && !is_sweep(statement)
 }
 
 /// Lists are read in the order of an index; only the two ranges of a ledger are put together.
@@ -239,7 +408,15 @@ async fn sqlite_reads_no_table_from_end_to_end() {
         let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
         // The rows that a recursion or a bounded part of the query found are scanned, of course.
         // So are the rows of a list that was bound.
-        let found = ["up", "down", "own", "below", "CONSTANT ROW", "json_each"];
+        let found = [
+            "up",
+            "down",
+            "own",
+            "below",
+            "waiting",
+            "CONSTANT ROW",
+            "json_each",
+        ];
         let scans = plan.iter().filter(|step| {
             let scanned = step.strip_prefix("SCAN ").unwrap_or_default();
             !scanned.is_empty() && !found.iter().any(|part| scanned.starts_with(part))
@@ -327,7 +504,7 @@ async fn postgres_has_an_index_for_every_statement() {
         looked_at += 1;
     }
     assert!(looked_at > 35, "{looked_at} statements were looked at");
-    assert_eq!(lists, 18, "each list, either way");
+    assert_eq!(lists, 20, "each list, either way");
 }
 
 /// The file and the text of every function that sends a statement.

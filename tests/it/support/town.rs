@@ -177,6 +177,16 @@ impl Town {
         self.app().keep_signing_keys().await.unwrap();
     }
 
+    /// Seals the ledger, and says how many entries that were.
+    pub(crate) async fn seal(&self) -> usize {
+        self.app().seal().await.unwrap()
+    }
+
+    /// Sends what webhooks are to be told, and says how many attempts that were.
+    pub(crate) async fn deliver(&self) -> usize {
+        self.app().deliver_due().await.unwrap()
+    }
+
     /// Every row of every table, but for the head of the change log, which only says where the last
     /// change stood.
     pub(crate) async fn database(&self) -> BTreeMap<&'static str, Vec<String>> {
@@ -208,6 +218,16 @@ impl Town {
     /// A statement that goes around the service, for what a test cannot do otherwise.
     pub(crate) async fn sql(&self, statement: &str) -> u64 {
         self.0.db.raw().await.execute(statement).await
+    }
+
+    /// Bytes as a literal of a statement.
+    pub(crate) fn blob(&self, bytes: &[u8]) -> String {
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex.concat();
+        match self.0.db.kind() {
+            Kind::Sqlite => format!("x'{hex}'"),
+            Kind::Postgres => format!("'\\x{hex}'"),
+        }
     }
 
     /// Somebody without a credential.
@@ -283,6 +303,12 @@ const TABLES: &[&str] = &[
     "session",
     "audit",
     "signing_key",
+    "webhook",
+    "webhook_event",
+    "webhook_delivery",
+    "webhook_notice",
+    "ledger_key",
+    "ledger_checkpoint",
     "idempotency",
     "dashboard_sign_in",
 ];

@@ -1,0 +1,227 @@
+//! An export that was touched anywhere is found, and the place is named.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::token::Algorithm;
+
+struct Book {
+    lines: Vec<String>,
+    key: PrivateKey,
+}
+
+fn entry(n: i64) -> Map<String, Value> {
+    let data = json!({
+        "id": format!("aud_{n:026}"),
+        "at": 1_767_225_600_000_i64 + n,
+        "action": "token.create",
+        "details": format!("{{\"name\":\"key {n}\"}}"),
+    });
+    data.as_object().unwrap().clone()
+}
+
+/// An export of so many checkpoints, of three entries each.
+fn book(checkpoints: i64) -> Book {
+    let key = PrivateKey::generate(Algorithm::EdDsa).unwrap();
+    let mut chain = Chain::default();
+    let mut lines = vec![
+        Line::Keys {
+            keys: vec![serde_json::to_value(key.public().jwk()).unwrap()],
+        },
+        Line::Start {
+            seq: 0,
+            hash: hex(&chain.hash),
+            checkpoint: None,
+        },
+    ];
+    for number in 1..=checkpoints {
+        let before = chain;
+        for _ in 0..3 {
+            let data = entry(chain.seq + 1);
+            chain.push(&serde_json::to_vec(&data).unwrap());
+            lines.push(Line::Entry {
+                seq: chain.seq,
+                hash: hex(&chain.hash),
+                data,
+            });
+        }
+        let checkpoint = Checkpoint {
+            iss: "https://hallpass.test".to_owned(),
+            number,
+            first: before.seq + 1,
+            seq: chain.seq,
+            previous: hex(&before.hash),
+            hash: hex(&chain.hash),
+            at: Timestamp::from_millis(1_767_225_600_000),
+        };
+        let signed = checkpoint.sign(&key).unwrap();
+        lines.push(Line::Checkpoint { signed });
+    }
+    let lines = lines.iter().map(|line| line.write().unwrap()).collect();
+    Book { lines, key }
+}
+
+fn check(lines: &[String]) -> Result<Summary, Fault> {
+    let text = lines.join("\n") + "\n";
+    check_export(text.as_bytes(), None, None)
+}
+
+#[test]
+fn a_whole_export_is_good() {
+    let book = book(4);
+
+    let summary = check(&book.lines).unwrap();
+
+    assert_eq!(summary.entries, 12);
+    assert_eq!((summary.first_seq, summary.last_seq), (1, 12));
+    assert_eq!(summary.checkpoints, 4);
+    assert_eq!(summary.keys, [book.key.public().kid()]);
+    assert!(!summary.keys_are_trusted);
+}
+
+#[test]
+fn an_export_may_begin_at_a_checkpoint() {
+    let book = book(3);
+    let Line::Checkpoint { signed } = serde_json::from_str(&book.lines[5]).unwrap() else {
+        panic!("a checkpoint")
+    };
+    let Line::Entry { hash, .. } = serde_json::from_str(&book.lines[4]).unwrap() else {
+        panic!("an entry")
+    };
+    let start = |hash: String| Line::Start {
+        seq: 3,
+        hash,
+        checkpoint: Some(signed.clone()),
+    };
+    let mut lines = vec![book.lines[0].clone(), start(hash).write().unwrap()];
+    lines.extend_from_slice(&book.lines[6..]);
+
+    assert_eq!(check(&lines).unwrap().entries, 6);
+    lines[1] = start("00".repeat(32)).write().unwrap();
+    assert!(matches!(check(&lines), Err(Fault::Checkpoint { .. })));
+}
+
+#[test]
+fn the_first_entry_that_was_changed_removed_or_moved_is_named() {
+    let book = book(4);
+    // Lines: keys, start, three entries, checkpoint, …
+    let mut changed = book.lines.clone();
+    changed[6] = changed[6].replace("key 4", "key 9");
+    match check(&changed) {
+        Err(Fault::Changed {
+            seq: 4,
+            id,
+            line: 7,
+        }) => assert!(id.ends_with('4')),
+        other => panic!("{other:?}"),
+    }
+    let mut removed = book.lines.clone();
+    removed.remove(7);
+    assert!(matches!(
+        check(&removed),
+        Err(Fault::Removed { seq: 5, .. })
+    ));
+    let mut moved = book.lines.clone();
+    moved.swap(6, 7);
+    assert!(matches!(check(&moved), Err(Fault::Removed { seq: 4, .. })));
+    let mut repeated = book.lines.clone();
+    repeated.insert(7, repeated[6].clone());
+    assert!(matches!(
+        check(&repeated),
+        Err(Fault::Reordered { seq: 4, .. })
+    ));
+    let mut cut = book.lines.clone();
+    cut.pop();
+    assert!(matches!(check(&cut), Err(Fault::Broken { seq: 12 })));
+    let mut without = book.lines.clone();
+    without.remove(5);
+    assert!(matches!(
+        check(&without),
+        Err(Fault::Checkpoint { first: 1, .. })
+    ));
+    let mut missing = book.lines.clone();
+    missing[6] = Line::Missing {
+        seq: 4,
+        id: "ses_x".to_owned(),
+    }
+    .write()
+    .unwrap();
+    assert!(matches!(
+        check(&missing),
+        Err(Fault::Removed { seq: 4, .. })
+    ));
+}
+
+#[test]
+fn whoever_computes_all_hashes_anew_lacks_the_key() {
+    let book = book(3);
+    let other = self::book(3);
+    let mut forged = other.lines.clone();
+    forged[0].clone_from(&book.lines[0]);
+    assert!(matches!(check(&forged), Err(Fault::Signature { .. })));
+
+    // With the keys in the export exchanged as well, only keys from elsewhere tell.
+    assert!(check(&other.lines).is_ok());
+    let set = json!({ "keys": [book.key.public().jwk()] }).to_string();
+    let trusted = || Some(KeySet::parse(set.as_bytes()).unwrap());
+    let text = |lines: &[String]| lines.join("\n") + "\n";
+    let refused = check_export(text(&other.lines).as_bytes(), trusted(), None);
+    assert!(matches!(refused, Err(Fault::Signature { .. })));
+    let taken = check_export(text(&book.lines).as_bytes(), trusted(), None);
+    assert!(taken.unwrap().keys_are_trusted);
+}
+
+#[test]
+fn an_end_that_was_cut_off_is_told_by_a_state_that_was_kept() {
+    let book = book(3);
+    let all = check(&book.lines).unwrap();
+    let known = Known {
+        seq: all.last_seq,
+        hash: all.hash,
+    };
+    let text = |count: usize| book.lines[..count].join("\n") + "\n";
+    let whole = check_export(text(14).as_bytes(), None, Some(&known));
+    assert!(whole.is_ok(), "{whole:?}");
+    let cut = check_export(text(10).as_bytes(), None, Some(&known));
+    assert!(matches!(cut, Err(Fault::Known { seq: 9 })));
+}
+
+#[test]
+fn what_is_no_export_is_refused() {
+    for text in ["", "\n", "{}\n", "[]\n", "null\n", "\u{feff}{}\n"] {
+        assert!(check_export(text.as_bytes(), None, None).is_err(), "{text}");
+    }
+    let book = book(1);
+    let unended = book.lines.join("\n");
+    let refused = check_export(unended.as_bytes(), None, None);
+    assert!(matches!(refused, Err(Fault::Form { .. })));
+    let long = "x".repeat(LINE_BYTES_MAX + 1);
+    assert!(check_export(long.as_bytes(), None, None).is_err());
+}
+
+proptest! {
+    /// Any byte of any entry or checkpoint, changed to any other.
+    #[test]
+    fn a_changed_byte_is_found(place in 0_usize..1_000_000, byte in any::<u8>()) {
+        let book = book(4);
+        let skip: usize = book.lines[..2].iter().map(|line| line.len() + 1).sum();
+        let mut bytes = (book.lines.join("\n") + "\n").into_bytes();
+        let place = skip + place % (bytes.len() - skip);
+        prop_assume!(bytes[place] != byte);
+        bytes[place] = byte;
+        prop_assert!(check_export(&*bytes, None, None).is_err());
+    }
+
+    /// Any entries left out.
+    #[test]
+    fn entries_that_were_left_out_are_missed(from in 0_usize..18, count in 1_usize..6) {
+        let mut lines = book(5).lines;
+        let from = 2 + from;
+        let end = (from + count).min(lines.len());
+        lines.drain(from..end);
+        // Whole checkpoints at the end may be cut off; a state that was kept tells that.
+        prop_assume!(end < 22 || (from - 2) % 4 != 0);
+        prop_assert!(check(&lines).is_err());
+    }
+}
