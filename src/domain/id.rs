@@ -46,18 +46,6 @@ fn encode(value: u128) -> String {
     text
 }
 
-/// The least that the part of an id behind its prefix can be that was made at this instant.
-pub fn first_suffix(at: Timestamp) -> String {
-    let millis = u64::try_from(at.millis()).unwrap_or(0) & 0xffff_ffff_ffff;
-    let mut text = String::with_capacity(SUFFIX_LEN);
-    for place in (0..10).rev() {
-        let digit = usize::try_from((millis >> (place * 5)) & 31).unwrap_or(0);
-        text.push(char::from(ALPHABET.get(digit).copied().unwrap_or(b'0')));
-    }
-    text.extend(std::iter::repeat_n('0', SUFFIX_LEN - 10));
-    text
-}
-
 fn is_suffix(text: &str) -> bool {
     text.len() == SUFFIX_LEN && text.bytes().all(|byte| ALPHABET.contains(&byte))
 }
