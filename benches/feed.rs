@@ -92,8 +92,8 @@ fn mint(service: &Service, key: &PlainKey) -> Minted {
 
 async fn code(verifier: &Verifier, token: &str) -> &'static str {
     let request = Request::new("GET", "/v1/bot/b1");
-    let verified = verifier.verify(token, &request).await;
-    verified.map_or_else(|error| error.code(), |_| "ok")
+    let outcome = verifier.verify(token, &request).await;
+    outcome.map_or_else(|error| error.code(), |_| "ok")
 }
 
 /// From the return of the revoking call to refusal by each of many verifiers.

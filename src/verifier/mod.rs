@@ -98,6 +98,10 @@ pub struct Verifier {
     trailing_slash: TrailingSlash,
     table: GateTable,
     takes_impersonated: bool,
+    #[cfg_attr(
+        not(feature = "verifier-tower"),
+        expect(dead_code, reason = "the layer tells it to whoever was refused")
+    )]
     resource: Option<String>,
     // Held to end with the verifier.
     tasks: JoinSet<()>,

@@ -32,12 +32,12 @@ fn token(vector: &Value) -> String {
     let Some(pieces) = vector.get("pieces") else {
         return vector["token"].as_str().unwrap().to_owned();
     };
-    let piece = |piece: &Value| match piece.as_str() {
-        Some(text) => text.to_owned(),
-        None => {
-            let times = usize::try_from(piece["times"].as_u64().unwrap()).unwrap();
-            piece["repeat"].as_str().unwrap().repeat(times)
+    let piece = |piece: &Value| {
+        if let Some(text) = piece.as_str() {
+            return text.to_owned();
         }
+        let times = usize::try_from(piece["times"].as_u64().unwrap()).unwrap();
+        piece["repeat"].as_str().unwrap().repeat(times)
     };
     pieces.as_array().unwrap().iter().map(piece).collect()
 }

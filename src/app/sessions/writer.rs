@@ -104,7 +104,8 @@ fn told(error: Arc<StoreError>) -> Error {
     }
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests {
     use std::collections::BTreeMap;
 

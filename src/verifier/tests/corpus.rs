@@ -33,12 +33,12 @@ fn answer(step: &Value) -> String {
     let Some(pieces) = step.get("pieces") else {
         return text(&step["answer"]).unwrap().to_owned();
     };
-    let piece = |piece: &Value| match piece.as_str() {
-        Some(text) => text.to_owned(),
-        None => {
-            let times = usize::try_from(piece["times"].as_u64().unwrap()).unwrap();
-            piece["repeat"].as_str().unwrap().repeat(times)
+    let piece = |piece: &Value| {
+        if let Some(text) = piece.as_str() {
+            return text.to_owned();
         }
+        let times = usize::try_from(piece["times"].as_u64().unwrap()).unwrap();
+        piece["repeat"].as_str().unwrap().repeat(times)
     };
     list(pieces).iter().map(piece).collect()
 }

@@ -35,7 +35,8 @@ async fn neither_the_key_nor_the_handle_is_kept() {
     let database = format!("{:?}", town.database().await);
 
     let raw = base64_of(&handle);
-    let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: Vec<String> = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex.concat();
     for secret in [&key.token, &handle, &hex, &hex.to_uppercase()] {
         assert!(!database.contains(secret.as_str()));
     }

@@ -43,15 +43,15 @@ async fn signing_keys_rotate_one_after_the_other_and_no_verification_fails() {
     let cold =
         Arc::new(served.verifier_with(|builder| builder.bound_secs(3600).remember_signatures(0)));
     let tokens = Arc::new(RwLock::new(Vec::<String>::new()));
-    let (verified, stop) = (
+    let (counted, stop) = (
         Arc::new(AtomicUsize::new(0)),
         Arc::new(AtomicBool::new(false)),
     );
     let mut load = JoinSet::new();
-    for verifier in [&warm, &cold] {
-        verifier.ready().await;
-        let (verifier, tokens) = (Arc::clone(verifier), Arc::clone(&tokens));
-        let (verified, stop) = (Arc::clone(&verified), Arc::clone(&stop));
+    for asked in [&warm, &cold] {
+        asked.ready().await;
+        let (verifier, tokens) = (Arc::clone(asked), Arc::clone(&tokens));
+        let (counted, stop) = (Arc::clone(&counted), Arc::clone(&stop));
         load.spawn(async move {
             while !stop.load(Ordering::SeqCst) {
                 let tokens = tokens.read().await.clone();
@@ -59,7 +59,7 @@ async fn signing_keys_rotate_one_after_the_other_and_no_verification_fails() {
                     let request = Request::new("GET", "/v1/bot/b1");
                     let outcome = verifier.verify(token, &request).await;
                     assert!(outcome.is_ok(), "{:?}", outcome.err());
-                    verified.fetch_add(1, Ordering::SeqCst);
+                    counted.fetch_add(1, Ordering::SeqCst);
                 }
                 tokio::task::yield_now().await;
             }
@@ -79,8 +79,8 @@ async fn signing_keys_rotate_one_after_the_other_and_no_verification_fails() {
     }
 
     assert_eq!(kids.len(), ROTATIONS);
-    let before = verified.load(Ordering::SeqCst);
-    while verified.load(Ordering::SeqCst) < before + 4 * ROTATIONS {
+    let before = counted.load(Ordering::SeqCst);
+    while counted.load(Ordering::SeqCst) < before + 4 * ROTATIONS {
         tokio::task::yield_now().await;
     }
     stop.store(true, Ordering::SeqCst);

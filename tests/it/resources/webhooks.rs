@@ -1,5 +1,6 @@
 //! `/v1/webhook/…`, and what receivers get.
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::support::receiver::{Behaviour, Got, Receiver};
@@ -151,7 +152,6 @@ async fn the_secret_is_shown_once_and_kept_sealed() {
     assert_eq!(list["items"], json!([shown]));
     assert!(!list.to_string().contains("whsec_"));
     let key = hook.secret.trim_start_matches("whsec_");
-    use base64::Engine as _;
     let raw = base64::engine::general_purpose::STANDARD
         .decode(key)
         .unwrap();
