@@ -105,9 +105,6 @@ pub struct PoolSize {
     pub max: u32,
 }
 
-/// How long a connection to a server may lie idle before it is asked whether it still lives.
-#[cfg(feature = "postgres")]
-const PING_AFTER: Duration = Duration::from_secs(1);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Migrations under way. In a box, since the compiler cannot see of the bare future that opening may
@@ -395,17 +392,6 @@ async fn open_postgres(url: &str, size: PoolSize) -> Result<Store, OpenError> {
     let pool = PgPoolOptions::new()
         .max_connections(size.max.max(2))
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // A sign of life costs a round trip, and one that was used a moment ago needs none.
-        .test_before_acquire(false)
-        .before_acquire(|conn, used| {
-            Box::pin(async move {
-                use sqlx::Connection as _;
-                if used.idle_for < PING_AFTER {
-                    return Ok(true);
-                }
-                Ok(conn.ping().await.is_ok())
-            })
-        })
         .connect_with(options)
         .await
         .map_err(OpenError::Connect)?;
