@@ -51,7 +51,7 @@ fn routes(claims: &Claims) -> Result<RouteSet, TokenError> {
             .filter(|pattern| pattern.as_str() == text.as_str())
     };
     let patterns: Option<Vec<_>> = claims.allowed_routes.iter().map(canonical).collect();
-    RouteSet::from_patterns(patterns.ok_or(invalid)?).map_err(|_| invalid)
+    RouteSet::from_canonical(patterns.ok_or(invalid)?).map_err(|_| invalid)
 }
 
 fn permissions(claims: &Claims) -> Result<Option<Permissions>, TokenError> {

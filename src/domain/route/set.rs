@@ -81,6 +81,22 @@ impl RouteSet {
         Self::canonical(patterns, &mut Work::up_to(SET_WORK_MAX))
     }
 
+    /// The same for patterns as [`RouteSet::patterns`] gives them, out of a token whose signature was
+    /// checked: they are not compared with each other again, which is most of the work. If they are
+    /// not in that order, they are.
+    ///
+    /// # Errors
+    /// [`RouteSetError`].
+    pub fn from_canonical(patterns: Vec<RoutePattern>) -> Result<Self, RouteSetError> {
+        let in_order = patterns.is_sorted_by(|one, next| one < next);
+        if in_order && patterns.len() <= PATTERNS_PER_SET_MAX {
+            return Ok(Self {
+                patterns: patterns.into(),
+            });
+        }
+        Self::from_patterns(patterns)
+    }
+
     /// [`RouteSet::from_patterns`] with a work bound of the caller's choice.
     pub(super) fn canonical(
         mut patterns: Vec<RoutePattern>,
@@ -240,6 +256,10 @@ mod tests {
             let given = set(given);
             assert_eq!(given.to_strings().join(" | "), canonical);
             assert_eq!(RouteSet::parse(given.to_strings()).unwrap(), given);
+            let mut patterns = given.patterns().to_vec();
+            assert_eq!(RouteSet::from_canonical(patterns.clone()).unwrap(), given);
+            patterns.reverse();
+            assert_eq!(RouteSet::from_canonical(patterns).unwrap(), given);
         }
     }
 
