@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -96,6 +97,22 @@ pub fn parse_each(
     json.end()
         .map_err(|error| StrictJsonError::syntax(&error))?;
     Ok(elements)
+}
+
+/// A value within a document that is read by other means, nested no deeper than `DEPTH_MAX`. It is an
+/// error of the document when it has more than one reading.
+#[derive(Debug)]
+pub struct Strictly<const DEPTH_MAX: usize>(pub Value);
+
+impl<'de, const DEPTH_MAX: usize> Deserialize<'de> for Strictly<DEPTH_MAX> {
+    fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let mut judge = Judge::new(DEPTH_MAX);
+        let value = judge.value(DEPTH_MAX).deserialize(json)?;
+        match judge.fault {
+            None => Ok(Self(value)),
+            Some(fault) => Err(serde::de::Error::custom(fault)),
+        }
+    }
 }
 
 /// Remembers the first fault. Reading goes on behind it, so that the element of an array can be

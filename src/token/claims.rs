@@ -102,6 +102,14 @@ impl Claims {
     /// # Errors
     /// [`TokenError::Payload`], [`TokenError::UnknownClaim`], [`TokenError::Claim`].
     pub fn parse(payload: &[u8]) -> Result<Self, TokenError> {
+        match quick::read(payload) {
+            Some(claims) => Ok(claims),
+            None => Self::parse_slowly(payload),
+        }
+    }
+
+    /// Reads a payload in a way that can tell what is wrong with it, and in which order.
+    fn parse_slowly(payload: &[u8]) -> Result<Self, TokenError> {
         let payload =
             strict_json::parse(payload, CLAIMS_DEPTH_MAX).map_err(|_| TokenError::Payload)?;
         let Value::Object(members) = payload else {
@@ -217,14 +225,17 @@ fn bindings(value: Value) -> Option<BTreeMap<String, Vec<String>>> {
 
 /// RFC 6749 §3.3, with the empty text for "no permission at all".
 fn scope(value: Value) -> Option<String> {
-    let scope = text(value)?;
+    text(value).filter(|scope| is_scope(scope))
+}
+
+fn is_scope(scope: &str) -> bool {
     let is_token = |word: &str| {
         !word.is_empty()
             && word
                 .bytes()
                 .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
     };
-    (scope.is_empty() || scope.split(' ').all(is_token)).then_some(scope)
+    scope.is_empty() || scope.split(' ').all(is_token)
 }
 
 /// Depth is bounded by that of the payload.
@@ -237,6 +248,8 @@ fn actor(value: Value) -> Option<Actor> {
     };
     members.is_empty().then_some(Actor { sub, act })
 }
+
+mod quick;
 
 #[cfg(test)]
 #[path = "tests/claims.rs"]

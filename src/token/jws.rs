@@ -7,7 +7,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::algorithm::Algorithm;
 use super::error::TokenError;
@@ -95,7 +95,25 @@ pub(super) fn parse_compact_up_to(
     })
 }
 
+/// The header of a token that is in order. A member that is repeated or unknown is an error of
+/// serde's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuickHeader {
+    alg: String,
+    kid: String,
+    typ: String,
+}
+
 fn read_header(header: &[u8]) -> Result<(Algorithm, String, String), TokenError> {
+    // serde would read an array as an object, too. What is wrong is told by the way below.
+    if header.first() == Some(&b'{')
+        && let Ok(QuickHeader { alg, kid, typ }) = serde_json::from_slice(header)
+        && (1..=KID_LEN_MAX).contains(&kid.len())
+        && let Ok(alg) = Algorithm::parse(&alg)
+    {
+        return Ok((alg, kid, typ));
+    }
     let header = strict_json::parse(header, 1).map_err(|_| TokenError::Header)?;
     let header = header.as_object().ok_or(TokenError::Header)?;
     let text = |name| header.get(name).and_then(serde_json::Value::as_str);

@@ -165,7 +165,19 @@ pub fn verify_session(
     expected: &Expected,
     now: Timestamp,
 ) -> Result<VerifiedSession, TokenError> {
-    let parsed = jws::parse_compact(token)?;
+    verify_parsed(jws::parse_compact(token)?, keys, expected, now)
+}
+
+/// [`verify_session`] for those who looked at the header before, to choose what they expect.
+///
+/// # Errors
+/// The first check that failed.
+pub fn verify_parsed(
+    parsed: Unverified<'_>,
+    keys: &dyn KeySource,
+    expected: &Expected,
+    now: Timestamp,
+) -> Result<VerifiedSession, TokenError> {
     check_type(&parsed, expected)?;
     let key = find_key(&parsed, keys)?;
     let kid = parsed.kid().to_owned();

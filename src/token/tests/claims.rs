@@ -350,3 +350,115 @@ fn nesting_is_bounded() {
     }
     assert_eq!(parse(&with("act", act)), Err(TokenError::Payload));
 }
+
+/// Whatever the quick way takes, the slow one takes as the same.
+fn both_ways(payload: &[u8]) -> bool {
+    let quick = quick::read(payload);
+    if quick.is_some() {
+        let text = String::from_utf8_lossy(payload);
+        assert_eq!(quick, Claims::parse_slowly(payload).ok(), "{text}");
+    }
+    quick.is_some()
+}
+
+#[test]
+fn what_we_write_is_read_quickly() {
+    for claims in [claims(), full()] {
+        assert!(both_ways(&claims.to_json().unwrap()));
+    }
+}
+
+#[test]
+fn no_change_of_a_byte_gets_past_the_quick_way_alone() {
+    let payload = full().to_json().unwrap();
+    let mut taken = 0;
+    for place in 0..payload.len() {
+        for byte in *b"\0 \"\\{}[],:0-.1eE+nt\xff\xc3/x" {
+            let mut changed = payload.clone();
+            changed[place] = byte;
+            taken += usize::from(both_ways(&changed));
+            changed = payload.clone();
+            changed.insert(place, byte);
+            taken += usize::from(both_ways(&changed));
+        }
+        let mut cut = payload.clone();
+        cut.remove(place);
+        taken += usize::from(both_ways(&cut));
+        assert!(!both_ways(&payload[..place]));
+    }
+    assert!(taken > 1_000, "changes within texts are taken: {taken}");
+}
+
+#[test]
+fn no_strange_member_gets_past_the_quick_way_alone() {
+    let mut deep = json!(1);
+    for _ in 0..CLAIMS_DEPTH_MAX {
+        deep = json!([deep]);
+    }
+    let strange = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(1.0),
+        json!(1.5),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(NUMERIC_DATE_MAX),
+        json!(NUMERIC_DATE_MAX + 1),
+        json!(""),
+        json!("x"),
+        json!("1"),
+        json!(" a"),
+        json!("a  b"),
+        json!([]),
+        json!([1]),
+        json!([null]),
+        json!(["a"]),
+        json!([["a"]]),
+        json!({}),
+        json!({"a": 1}),
+        json!({"a": ["b"]}),
+        json!({"sub": SUB}),
+        json!({"sub": SUB, "x": 1}),
+        json!([SUB]),
+        json!([SUB, null]),
+        json!(SUB),
+        json!({"sub": [SUB]}),
+        json!({"sub": SUB, "act": null}),
+        json!({"sub": SUB, "act": {"sub": PARENT}}),
+        deep.clone(),
+        json!({"a": deep}),
+    ];
+    let whole = serde_json::to_value(full()).unwrap();
+    for name in whole.as_object().unwrap().keys() {
+        let mut without = whole.clone();
+        without.as_object_mut().unwrap().remove(name);
+        both_ways(without.to_string().as_bytes());
+        for value in &strange {
+            let mut changed = whole.clone();
+            changed[name] = value.clone();
+            let text = changed.to_string();
+            both_ways(text.as_bytes());
+            // The same name twice, in front and behind.
+            let twice = format!("{{\"{name}\":{value},{}", &whole.to_string()[1..]);
+            assert!(!both_ways(twice.as_bytes()), "{twice}");
+            let twice = format!("{},\"{name}\":{value}}}", text.strip_suffix('}').unwrap());
+            assert!(!both_ways(twice.as_bytes()), "{twice}");
+            // An object as the array of its values.
+            let values: Vec<_> = changed.as_object().unwrap().values().collect();
+            assert!(!both_ways(json!(values).to_string().as_bytes()));
+        }
+    }
+    let text = whole.to_string();
+    for repeated in [
+        text.replace("\"x\":null", "\"x\":null,\"x\":null"),
+        text.replace("\"project\":", "\"project\":[\"p2\"],\"project\":"),
+        format!("{text} x"),
+        format!(" {text}"),
+        text.replace("\"iss\"", "\"i\\u0073s\""),
+    ] {
+        assert_ne!(repeated, text);
+        both_ways(repeated.as_bytes());
+    }
+}
