@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{DOUBLE_STARS_PER_PATTERN_MAX, PATTERN_CHARS_MAX, SEGMENTS_PER_PATTERN_MAX};
 use super::method::Methods;
-use super::syntax::{Dialect, RoutePatternError, Segment, read};
+use super::syntax::{Dialect, RoutePatternError, Segment, is_longer_than, read};
 
 /// One scope glob, `[METHODS ]segment/segment/…`, in its canonical form: two patterns are equal if
 /// and only if their texts are.
@@ -138,6 +138,11 @@ impl RoutePattern {
 
 /// Sorts each run of wildcards, so that equal languages have equal pieces.
 pub(super) fn normal_form(pieces: Vec<Piece>) -> Vec<Piece> {
+    // Nearly always, what was written was in this form, but for a `**` at its end.
+    let wildcards = |pair: &[Piece]| matches!(pair, [Piece::Many, Piece::One | Piece::Many]);
+    if !pieces.windows(2).any(wildcards) {
+        return pieces;
+    }
     let mut normal = Vec::with_capacity(pieces.len());
     let mut many = false;
     for piece in pieces {
@@ -166,25 +171,36 @@ fn print(methods: Methods, pieces: &[Piece]) -> Result<String, RoutePatternError
         [.., Piece::Many] => return Err(RoutePatternError::Empty),
         other => (other, false),
     };
-    let segments = pieces.iter().map(|piece| match piece {
-        Piece::Literal(text) => &**text,
-        Piece::One => "*",
-        Piece::Many => "**",
-    });
-    let segments: Vec<&str> = segments.chain(open_end.then_some("**")).collect();
-
-    if segments.is_empty() {
+    let segment = |piece| match piece {
+        &Piece::Literal(ref text) => &**text,
+        &Piece::One => "*",
+        &Piece::Many => "**",
+    };
+    let segments = || pieces.iter().map(segment).chain(open_end.then_some("**"));
+    let (mut count, mut double_stars, mut bytes) = (0, 0, 0);
+    for segment in segments() {
+        count += 1;
+        double_stars += usize::from(segment == "**");
+        bytes += segment.len() + 1;
+    }
+    if count == 0 {
         return Err(RoutePatternError::Empty);
     }
-    if segments.len() > SEGMENTS_PER_PATTERN_MAX {
+    if count > SEGMENTS_PER_PATTERN_MAX {
         return Err(RoutePatternError::TooManySegments);
     }
-    let double_stars = segments.iter().filter(|segment| **segment == "**").count();
     if double_stars > DOUBLE_STARS_PER_PATTERN_MAX {
         return Err(RoutePatternError::TooManyDoubleStars);
     }
-    let text = format!("{methods}{}", segments.join("/"));
-    if text.chars().count() > PATTERN_CHARS_MAX {
+    let mut text = methods.to_string();
+    text.reserve(bytes);
+    for (place, segment) in segments().enumerate() {
+        if place > 0 {
+            text.push('/');
+        }
+        text.push_str(segment);
+    }
+    if is_longer_than(&text, PATTERN_CHARS_MAX) {
         return Err(RoutePatternError::TooLong);
     }
     Ok(text)

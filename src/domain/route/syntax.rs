@@ -125,8 +125,7 @@ pub(super) fn read(
     text: &str,
     dialect: Dialect,
 ) -> Result<(Methods, Vec<Segment<'_>>), RoutePatternError> {
-    // The first test spares counting the characters of a text of any length.
-    if text.len() > PATTERN_CHARS_MAX * 4 || text.chars().count() > PATTERN_CHARS_MAX {
+    if is_longer_than(text, PATTERN_CHARS_MAX) {
         return Err(RoutePatternError::TooLong);
     }
     let (methods, path) = match text.split_once(' ') {
@@ -157,6 +156,12 @@ pub(super) fn read(
         return Err(RoutePatternError::TooManyDoubleStars);
     }
     Ok((methods, segments))
+}
+
+/// Whether a text has more characters than that. Most texts are so short or so long that they need
+/// not be counted.
+pub(super) fn is_longer_than(text: &str, chars_max: usize) -> bool {
+    text.len() > chars_max && (text.len() > chars_max * 4 || text.chars().count() > chars_max)
 }
 
 /// What people copy from the address of an endpoint is cut, once.
@@ -200,6 +205,11 @@ fn read_segment(segment: &str, dialect: Dialect) -> Result<Segment<'_>, RoutePat
             return read_placeholder_name(name).map(Segment::Angle);
         }
     }
+    // No such character is ever refused.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    if segment.bytes().all(is_plain) {
+        return Ok(Segment::Literal(segment));
+    }
     match segment.chars().find_map(|c| refusal(c, segment)) {
         Some(error) => Err(error),
         None => Ok(Segment::Literal(segment)),
@@ -241,5 +251,31 @@ fn refusal(character: char, segment: &str) -> Option<RoutePatternError> {
         _ if character.is_control() => Some(RoutePatternError::ControlCharacter { character }),
         _ if character.is_whitespace() => Some(RoutePatternError::WhiteSpace),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_without_a_closer_look_is_what_a_closer_look_allows() {
+        for character in (0..=u8::MAX).map(char::from) {
+            let segment = format!("a{character}b");
+            let allowed = refusal(character, &segment).is_none();
+            if character != '/' {
+                let read = read_segment(&segment, Dialect::Pattern);
+                assert_eq!(read.is_ok(), allowed, "{character:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn characters_are_counted_not_bytes() {
+        assert!(!is_longer_than(&"é".repeat(10), 10));
+        assert!(is_longer_than(&"é".repeat(11), 10));
+        assert!(!is_longer_than(&"e".repeat(10), 10));
+        assert!(is_longer_than(&"e".repeat(11), 10));
+        assert!(is_longer_than(&"e".repeat(41), 10));
     }
 }
