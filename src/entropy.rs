@@ -1,5 +1,6 @@
 //! Where chance comes from. Only this file asks the machine for random bytes.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Mutex;
 
@@ -13,6 +14,16 @@ pub trait Entropy: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`NoEntropy`] when the machine has none to give; nothing may be made from `bytes` then.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy>;
+
+    /// Fills `bytes` with random bytes that may have been fetched a while ago, many at a time. For
+    /// names that are told to everybody and written nowhere as a key, such as that of a request;
+    /// never for secrets, and never for what must differ in two copies of a machine.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    fn fill_from_stock(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+        self.fill(bytes)
+    }
 }
 
 /// The machine could not give random bytes.
@@ -61,6 +72,50 @@ impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
         self.random.fill(bytes).map_err(|_| NoEntropy)
     }
+
+    fn fill_from_stock(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+        STOCK.with_borrow_mut(|stock| {
+            if stock.left() < bytes.len() {
+                // Nothing of it is given out if it cannot be filled.
+                stock.taken = STOCK_BYTES;
+                self.fill(&mut stock.bytes)?;
+                stock.taken = 0;
+            }
+            match stock.take(bytes.len()) {
+                Some(taken) => {
+                    bytes.copy_from_slice(taken);
+                    Ok(())
+                }
+                None => self.fill(bytes),
+            }
+        })
+    }
+}
+
+thread_local! {
+    static STOCK: RefCell<Stock> = const { RefCell::new(Stock { bytes: [0; STOCK_BYTES], taken: STOCK_BYTES }) };
+}
+
+/// As many as a hundred names need. To ask the generator costs the same for one name.
+const STOCK_BYTES: usize = 1_000;
+
+/// Random bytes of one thread. Each is given out once.
+struct Stock {
+    bytes: [u8; STOCK_BYTES],
+    taken: usize,
+}
+
+impl Stock {
+    fn left(&self) -> usize {
+        STOCK_BYTES - self.taken
+    }
+
+    fn take(&mut self, len: usize) -> Option<&[u8]> {
+        let from = self.taken;
+        let taken = self.bytes.get(from..from.checked_add(len)?)?;
+        self.taken = from + len;
+        Some(taken)
+    }
 }
 
 /// The same bytes for the same seed, for tests: SHA-256 over seed and counter.
@@ -93,5 +148,29 @@ impl Entropy for SeededEntropy {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_stock_gives_each_byte_once_and_what_is_too_long_for_it_as_well() {
+        let entropy = SystemEntropy::new();
+        let mut seen = HashSet::new();
+        for _ in 0..1_000 {
+            let mut name = [0; 10];
+            entropy.fill_from_stock(&mut name).unwrap();
+            assert!(seen.insert(name));
+        }
+
+        let mut long = [0; 2 * STOCK_BYTES];
+        entropy.fill_from_stock(&mut long).unwrap();
+        let (one, other) = long.split_at(STOCK_BYTES);
+        assert_ne!(one, other);
+        assert_ne!(one, [0; STOCK_BYTES]);
     }
 }

@@ -22,28 +22,36 @@ pub struct IdError {
     pub kind: &'static str,
 }
 
-fn suffix(now: Timestamp, entropy: &dyn Entropy) -> Result<String, NoEntropy> {
-    let millis = u128::from(u64::try_from(now.millis()).unwrap_or(0) & 0xffff_ffff_ffff);
-    let mut random = [0_u8; 16];
-    if let Some(tail) = random.get_mut(6..) {
-        entropy.fill(tail)?;
-    }
-    Ok(encode((millis << 80) | u128::from_be_bytes(random)))
+/// Bytes of an id that are random.
+const RANDOM_BYTES: usize = 10;
+
+fn with_suffix(prefix: &str, now: Timestamp, random: [u8; RANDOM_BYTES]) -> String {
+    let random = random
+        .into_iter()
+        .fold(0, |number, byte| (number << 8) | u128::from(byte));
+    let mut text = String::with_capacity(prefix.len() + SUFFIX_LEN);
+    text.push_str(prefix);
+    encode(millis(now) | random, &mut text);
+    text
+}
+
+/// Where the milliseconds of an instant stand in an id.
+fn millis(at: Timestamp) -> u128 {
+    u128::from(u64::try_from(at.millis()).unwrap_or(0) & 0xffff_ffff_ffff) << 80
 }
 
 /// What sorts before the suffix of every id that is made from this instant on.
 pub fn first_suffix(at: Timestamp) -> String {
-    let millis = u128::from(u64::try_from(at.millis()).unwrap_or(0) & 0xffff_ffff_ffff);
-    encode(millis << 80)
+    let mut text = String::with_capacity(SUFFIX_LEN);
+    encode(millis(at), &mut text);
+    text
 }
 
-fn encode(value: u128) -> String {
-    let mut text = String::with_capacity(SUFFIX_LEN);
+fn encode(value: u128, text: &mut String) {
     for place in (0..SUFFIX_LEN).rev() {
         let digit = usize::try_from((value >> (place * 5)) & 31).unwrap_or(0);
         text.push(char::from(ALPHABET.get(digit).copied().unwrap_or(b'0')));
     }
-    text
 }
 
 fn is_suffix(text: &str) -> bool {
@@ -73,7 +81,7 @@ macro_rules! id {
             /// # Errors
             /// [`NoEntropy`].
             pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
-                Ok(Self(format!("{}{}", $prefix, suffix(now, entropy)?)))
+                Ok(Self(with_suffix($prefix, now, entropy.bytes()?)))
             }
 
             /// Reads an id.
@@ -156,6 +164,19 @@ id!(
     /// A conversation that a profile makes for a new session.
     ConversationId, "cnv_", "conversation"
 );
+
+impl RequestId {
+    /// The name of a request that begins. Every request has one, so its chance is drawn from a
+    /// stock.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn of_request(now: Timestamp, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
+        let mut random = [0; RANDOM_BYTES];
+        entropy.fill_from_stock(&mut random)?;
+        Ok(Self(with_suffix(Self::PREFIX, now, random)))
+    }
+}
 
 #[cfg(test)]
 mod tests {

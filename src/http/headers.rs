@@ -346,6 +346,13 @@ const USER_AGENT_CHARS_MAX: usize = 200;
 /// says nothing.
 pub fn user_agent(headers: &HeaderMap) -> Option<String> {
     let value = headers.get_all(USER_AGENT).iter().next()?;
+    if value.len() <= USER_AGENT_CHARS_MAX
+        && let Ok(visible) = value.to_str()
+        && !visible.contains('\t')
+    {
+        let text = visible.trim();
+        return (!text.is_empty()).then(|| text.to_owned());
+    }
     let text: String = String::from_utf8_lossy(value.as_bytes())
         .chars()
         .filter(|character| !character.is_control())
