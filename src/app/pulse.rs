@@ -159,7 +159,7 @@ impl Pulse {
     ///
     /// # Errors
     /// [`Error::Unavailable`] with [`LogFellBack`].
-    fn is_fresh(&self) -> Result<bool, Error> {
+    pub fn is_fresh(&self) -> Result<bool, Error> {
         let (fell_back, asked_at_ms) = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             (known.fell_back, known.asked_at_ms)

@@ -10,7 +10,7 @@ use crate::domain::environment::Environment;
 use crate::domain::time::Timestamp;
 use crate::token::jws::parse_compact;
 use crate::token::verify::{
-    Audiences, Expected, Explanation, Leeway, SESSION_TYP, VerifiedSession, explain, verify_session,
+    Audiences, Expected, Explanation, Leeway, SESSION_TYP, VerifiedSession, explain, verify_parsed,
 };
 use crate::token::{SessionParts, TokenError};
 
@@ -23,13 +23,10 @@ impl App {
         now: Timestamp,
     ) -> Result<SessionCaller, Error> {
         let ring = self.signing.ring();
-        let kid = parse_compact(token)
-            .map_err(BadCredential::Token)?
-            .kid()
-            .to_owned();
+        let parsed = parse_compact(token).map_err(BadCredential::Token)?;
         let environment = Environment::ALL
             .into_iter()
-            .find(|environment| ring.find(*environment, &kid, now).is_some())
+            .find(|environment| ring.find(*environment, parsed.kid(), now).is_some())
             .ok_or(BadCredential::Token(TokenError::UnknownKey))?;
         let expected = Expected {
             issuer: self.issuer(environment),
@@ -38,7 +35,7 @@ impl App {
             leeway: Leeway::NONE,
         };
         let VerifiedSession { claims, parts, kid } =
-            verify_session(token, &ring.verifying(environment, now), &expected, now)
+            verify_parsed(parsed, &ring.verifying(environment, now), &expected, now)
                 .map_err(BadCredential::Token)?;
         let SessionParts { scope, tags, rev } = parts;
         self.pulse.check(&tags, rev)?;

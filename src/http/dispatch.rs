@@ -20,12 +20,12 @@ use ipnet::IpNet;
 
 use super::dashboard;
 use super::endpoint::{Access, Answer, Call, Endpoint, MINT};
-use super::gate::{self, GatePeers};
+use super::gate::{self, GatePeers, Judged};
 use super::headers::{self, HeaderError, RawCredential};
 use super::json::read_bytes;
 use super::problem::{Problem, rate_headers, secs_up};
 use super::routes::{ENDPOINTS, OUTSIDE, PROFILE};
-use super::server::{Handler, PeerAddr};
+use super::server::{Handler, PeerAddr, Started};
 use super::sessions;
 use crate::app::App;
 use crate::app::authorise::{Caller, Credential, Facts, Need, Presented, Wish};
@@ -36,6 +36,7 @@ use crate::domain::id::{AccountId, RequestId};
 use crate::domain::rate::{RateLimit, Turn};
 use crate::domain::route::{Mount, PathError, RequestPath, TrailingSlash};
 use crate::domain::run_as::RunAs;
+use crate::metrics::RequestTimer;
 
 /// What the edge knows beside the use cases.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The router of the whole service.
 pub fn router(edge: Edge) -> Router {
     let edge = Arc::new(edge);
-    Router::new().fallback(move |request: Request| serve(Arc::clone(&edge), request))
+    Router::new().fallback(move |request: Request| start(&edge, request).answer())
 }
 
 /// The whole service, as [`super::server`] serves it.
@@ -74,9 +75,8 @@ impl Service {
 }
 
 impl Handler for Service {
-    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
-        // In a box, since it is large and whoever waits for it moves it about.
-        Box::pin(serve(Arc::clone(&self.0), request))
+    fn start(&self, request: Request) -> Started {
+        start(&self.0, request)
     }
 
     fn changes_nothing(&self, head: &Parts) -> bool {
@@ -86,58 +86,123 @@ impl Handler for Service {
     }
 }
 
-async fn serve(edge: Arc<Edge>, request: Request) -> Response {
-    let app = &edge.app;
-    let timer = app.metrics.begin_request();
-    let Ok(id) = RequestId::new(app.now(), &*app.entropy) else {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        return response;
+/// Answers what the gate is asked at once, unless it needs the database; all else takes a future,
+/// which is in a box, since it is large and whoever waits for it moves it about.
+fn start(edge: &Arc<Edge>, request: Request) -> Started {
+    let mut exchange = match Exchange::begin(edge, &request) {
+        Ok(exchange) => exchange,
+        Err(response) => return Started::Answered(response),
     };
-    let target = request.uri().path();
-    let is_gate = gate::find(target).is_some();
-    // What a gateway is told it may pass on to pages of any origin, and that is for the API behind
-    // to say.
-    let cross_origin = !is_gate && (target.starts_with("/v1/") || target.starts_with("/api/v1/"));
-    let method = standard_method(request.method());
-    let mut template = None;
-    let mut code = None;
-    let mut response = match handle(&edge, request, &id, &mut template).await {
-        Ok(response) => response,
-        Err(problem) => {
-            code = Some(problem.error_code());
-            app.metrics.refused(problem.error_code());
-            if is_gate {
-                app.metrics.gate_refused();
-                problem.into_gate_response(&id)
-            } else {
-                problem.into_response(&id)
-            }
+    if !exchange.is_gate {
+        let edge = Arc::clone(edge);
+        return Started::Goes(Box::pin(async move {
+            let answer = handle(&edge, request, &exchange.id, &mut exchange.template).await;
+            exchange.end(&edge, answer)
+        }));
+    }
+    let (parts, _) = request.into_parts();
+    // Before all else: what follows the endpoint may be a path that is refused, with any method.
+    let raw = parts.uri.path_and_query().map_or("", |raw| raw.as_str());
+    let Some(gate) = gate::find(raw) else {
+        return Started::Answered(exchange.end(edge, Err(Error::NotFound.into())));
+    };
+    exchange.template = Some(gate.template);
+    match gate::judge_at_once(edge, gate, &parts, &exchange.id) {
+        Judged::Answered(answer) => Started::Answered(exchange.end(edge, answer)),
+        Judged::Unanswered(rest) => {
+            let edge = Arc::clone(edge);
+            Started::Goes(Box::pin(async move {
+                let answer = gate::judge_rest(&edge, *rest).await;
+                exchange.end(&edge, answer)
+            }))
         }
-    };
-    let status = response.status().as_u16();
-    let duration_ms = timer.finish(template, status);
-    let route = template.unwrap_or("none");
-    // Neither the path nor the query: either may hold what is nobody else's business.
-    if is_gate && code.is_none() {
-        // There is one for every request of the API behind.
-        tracing::debug!(request.id = %id, method, route, status, duration_ms, "request allowed");
-    } else if route.ends_with("revocations") && code.is_none() {
-        // Each verifier asks all the time.
-        tracing::debug!(request.id = %id, method, route, status, duration_ms, "request answered");
-    } else {
-        tracing::info!(request.id = %id, method, route, status, code, duration_ms, "request answered");
     }
-    sign(response.headers_mut(), &id);
-    let headers = response.headers_mut();
-    if cross_origin {
-        // Browsers may present a session token. A key has no business there, but no cookie of ours
-        // could be abused either: every credential stands in a header that the page itself sets.
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        let exposed = HeaderValue::from_static("X-Request-Id, Retry-After");
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+}
+
+/// A request that is being answered: what its log line, its metrics and its headers are made of.
+struct Exchange {
+    id: RequestId,
+    timer: RequestTimer,
+    is_gate: bool,
+    cross_origin: bool,
+    method: &'static str,
+    /// The path in the table of routes, once it was found.
+    template: Option<&'static str>,
+}
+
+impl Exchange {
+    fn begin(edge: &Edge, request: &Request) -> Result<Self, Response> {
+        let app = &edge.app;
+        let timer = app.metrics.begin_request();
+        let Ok(id) = RequestId::of_request(app.now(), &*app.entropy) else {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(response);
+        };
+        let target = request.uri().path();
+        let is_gate = gate::find(target).is_some();
+        Ok(Self {
+            id,
+            timer,
+            is_gate,
+            // What a gateway is told it may pass on to pages of any origin, and that is for the API
+            // behind to say.
+            cross_origin: !is_gate
+                && (target.starts_with("/v1/") || target.starts_with("/api/v1/")),
+            method: standard_method(request.method()),
+            template: None,
+        })
     }
-    response
+
+    fn end(self, edge: &Edge, answer: Result<Response, Problem>) -> Response {
+        let Self {
+            id,
+            timer,
+            is_gate,
+            cross_origin,
+            method,
+            template,
+        } = self;
+        let metrics = &edge.app.metrics;
+        let mut code = None;
+        let mut response = match answer {
+            Ok(response) => response,
+            Err(problem) => {
+                code = Some(problem.error_code());
+                metrics.refused(problem.error_code());
+                if is_gate {
+                    metrics.gate_refused();
+                    problem.into_gate_response(&id)
+                } else {
+                    problem.into_response(&id)
+                }
+            }
+        };
+        let status = response.status().as_u16();
+        let duration_ms = timer.finish(template, status);
+        let route = template.unwrap_or("none");
+        // Neither the path nor the query: either may hold what is nobody else's business.
+        if is_gate && code.is_none() {
+            // There is one for every request of the API behind.
+            tracing::debug!(request.id = %id, method, route, status, duration_ms, "request allowed");
+        } else if route.ends_with("revocations") && code.is_none() {
+            // Each verifier asks all the time.
+            tracing::debug!(request.id = %id, method, route, status, duration_ms, "request answered");
+        } else {
+            tracing::info!(request.id = %id, method, route, status, code, duration_ms, "request answered");
+        }
+        let headers = response.headers_mut();
+        sign(headers, &id);
+        if cross_origin {
+            // Browsers may present a session token. A key has no business there, but no cookie of
+            // ours could be abused either: every credential stands in a header that the page itself
+            // sets.
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            let exposed = HeaderValue::from_static("X-Request-Id, Retry-After");
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        }
+        response
+    }
 }
 
 /// The headers of every answer.
@@ -178,14 +243,6 @@ pub(super) async fn handle(
     let (parts, body) = request.into_parts();
     let method = parts.method.as_str();
     let target = parts.uri.path();
-    // Before all else: what follows may be a path that is refused, with any method.
-    let raw = parts.uri.path_and_query().map_or("", |raw| raw.as_str());
-    if let Some(gate) = gate::find(raw) {
-        *template = Some(gate.template);
-        let answer = gate::judge(edge, gate, &parts, id).await?;
-        edge.app.metrics.gate_allowed();
-        return Ok(answer);
-    }
     if dashboard::is_page(target) {
         return Ok(dashboard::answer(edge, parts, body, id, template).await);
     }

@@ -7,11 +7,14 @@
 //! port nor a signal.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,9 +22,10 @@ use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, Version};
+use axum::http::{HeaderValue, StatusCode, Uri, Version};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -106,24 +110,53 @@ impl ServerProblem {
     }
 }
 
-/// Makes the answer to a [`ServerProblem`].
-pub type RenderProblem = dyn Fn(ServerProblem) -> Response + Send + Sync;
+/// Makes the answer to a [`ServerProblem`] of a request for a target.
+pub type RenderProblem = dyn Fn(ServerProblem, &Uri) -> Response + Send + Sync;
 
 /// What answers requests.
 pub trait Handler: Clone + Send + Sync + 'static {
-    /// Answers a request whose body was read.
-    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send + use<Self>;
+    /// Begins to answer a request whose body was read.
+    fn start(&self, request: Request) -> Started;
 
     /// Whether a request changes nothing, so that it may be given up when its client goes away. It
     /// is then answered by the task of its connection and costs no other.
     fn changes_nothing(&self, head: &Parts) -> bool;
 }
 
+/// An answer, or the future of one.
+pub enum Started {
+    /// It needed nobody else.
+    Answered(Response),
+    /// It is on its way.
+    Goes(BoxFuture<'static, Response>),
+}
+
+impl Started {
+    /// The answer.
+    pub async fn answer(self) -> Response {
+        match self {
+            Self::Answered(response) => response,
+            Self::Goes(answer) => answer.await,
+        }
+    }
+}
+
+impl fmt::Debug for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Answered(_) => "Answered",
+            Self::Goes(_) => "Goes",
+        })
+    }
+}
+
 /// All of it may change something.
 impl Handler for Router {
-    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
+    fn start(&self, request: Request) -> Started {
         let answer = self.clone().oneshot(request);
-        async move { answer.await.unwrap_or_else(|never| match never {}) }
+        Started::Goes(Box::pin(async move {
+            answer.await.unwrap_or_else(|never| match never {})
+        }))
     }
 
     fn changes_nothing(&self, _: &Parts) -> bool {
@@ -246,10 +279,7 @@ impl<H: Handler> Connection<H> {
             debug!(%error, "a connection ended before it began");
             return;
         }
-        let service = hyper::service::service_fn(move |request| {
-            let answer = self.answer(request);
-            async move { Ok::<_, Infallible>(answer.await) }
-        });
+        let service = hyper::service::service_fn(move |request| self.answer(request));
         let builder = builder(limits);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
 
@@ -287,60 +317,143 @@ impl<H: Handler> Connection<H> {
     }
 
     /// The answer to one request. The future owns what it needs.
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Response<WatchedBody>> + use<H> {
-        let shared = Arc::clone(&self.shared);
-        let peer = self.peer;
+    fn answer(&self, request: Request<Incoming>) -> Answering {
         let in_flight = self.activity.begin();
-        let alive = self.alive.clone();
-        let version = request.version();
-        async move {
-            let answer = match shared.handle(request, peer, &in_flight, alive).await {
-                Ok(answer) => answer,
-                Err(problem) => {
-                    let mut answer = (shared.render)(problem);
-                    // Or else hyper would wait for the rest of the body. HTTP/2 has no such header.
-                    if problem.leaves_body_unread() && version < Version::HTTP_2 {
-                        let close = HeaderValue::from_static("close");
-                        answer.headers_mut().insert(CONNECTION, close);
-                    }
-                    answer
-                }
-            };
-            // The request is over when its answer was taken by the connection.
-            answer.map(|body| WatchedBody::new(body, in_flight))
+        let asked = (request.uri().clone(), request.version());
+        let shared = &self.shared;
+        let first = match shared.first(request, self.peer, &in_flight) {
+            First::Done(outcome) => outcome,
+            First::Rest(rest) => {
+                let (shared, alive) = (Arc::clone(shared), self.alive.clone());
+                return Answering::Later(Box::pin(async move {
+                    let outcome = shared.rest(rest, &in_flight, alive).await;
+                    shared.finish(outcome, &asked, in_flight)
+                }));
+            }
+        };
+        Answering::Now(Some(shared.finish(first, &asked, in_flight)))
+    }
+}
+
+/// What became of a request as soon as its head was there.
+enum First {
+    Done(Result<Response, ServerProblem>),
+    Rest(Rest),
+}
+
+/// A request that is not answered yet.
+struct Rest {
+    deadline: Instant,
+    permit: OwnedSemaphorePermit,
+    state: State,
+}
+
+enum State {
+    /// Its body is still to be read.
+    Unread(Parts, Incoming),
+    Goes(Goes),
+}
+
+/// A handler that works.
+struct Goes {
+    answer: BoxFuture<'static, Response>,
+    changes_nothing: bool,
+}
+
+/// The future of an answer.
+enum Answering {
+    Now(Option<Response<WatchedBody>>),
+    Later(BoxFuture<'static, Response<WatchedBody>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<WatchedBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            // Nobody asks again after the answer.
+            Self::Now(answer) => answer
+                .take()
+                .map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
+            Self::Later(answer) => answer.as_mut().poll(cx).map(Ok),
         }
     }
 }
 
 impl<H: Handler> Shared<H> {
-    async fn handle(
+    /// Answers a request without a body, if its handler needs nobody else.
+    fn first(&self, request: Request<Incoming>, peer: SocketAddr, in_flight: &InFlight) -> First {
+        let deadline = Instant::now() + self.limits.request_timeout;
+        let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
+            return First::Done(Err(ServerProblem::Overloaded));
+        };
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(PeerAddr(peer));
+        let state = if body.is_end_stream() {
+            in_flight.touch();
+            match self.start(head, Bytes::new()) {
+                Ok(ControlFlow::Break(answer)) => return First::Done(Ok(answer)),
+                Ok(ControlFlow::Continue(goes)) => State::Goes(goes),
+                Err(problem) => return First::Done(Err(problem)),
+            }
+        } else {
+            State::Unread(head, body)
+        };
+        First::Rest(Rest {
+            deadline,
+            permit,
+            state,
+        })
+    }
+
+    /// Lets the handler begin: its answer, or how it goes on.
+    fn start(
         &self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
+        head: Parts,
+        body: Bytes,
+    ) -> Result<ControlFlow<Response, Goes>, ServerProblem> {
+        let changes_nothing = self.handler.changes_nothing(&head);
+        let request = Request::from_parts(head, Body::from(body));
+        let started = std::panic::catch_unwind(AssertUnwindSafe(|| self.handler.start(request)));
+        match started {
+            Ok(Started::Answered(answer)) => Ok(ControlFlow::Break(answer)),
+            Ok(Started::Goes(answer)) => Ok(ControlFlow::Continue(Goes {
+                answer,
+                changes_nothing,
+            })),
+            Err(_) => Err(panicked()),
+        }
+    }
+
+    async fn rest(
+        &self,
+        rest: Rest,
         in_flight: &InFlight,
         alive: Alive,
     ) -> Result<Response, ServerProblem> {
-        let deadline = Instant::now() + self.limits.request_timeout;
-        let permit = Arc::clone(&self.requests)
-            .try_acquire_owned()
-            .map_err(|_| ServerProblem::Overloaded)?;
-        let (mut head, body) = request.into_parts();
-        let body = if body.is_end_stream() {
-            Bytes::new()
-        } else {
-            tokio::time::timeout_at(deadline, read_body(body))
-                .await
-                .map_err(|_| ServerProblem::BodyTooSlow)??
+        let Rest {
+            deadline,
+            permit,
+            state,
+        } = rest;
+        let goes = match state {
+            State::Unread(head, body) => {
+                let body = tokio::time::timeout_at(deadline, read_body(body))
+                    .await
+                    .map_err(|_| ServerProblem::BodyTooSlow)??;
+                in_flight.touch();
+                match self.start(head, body)? {
+                    ControlFlow::Break(answer) => return Ok(answer),
+                    ControlFlow::Continue(goes) => goes,
+                }
+            }
+            State::Goes(goes) => goes,
         };
-        in_flight.touch();
-        head.extensions.insert(PeerAddr(peer));
-        if self.handler.changes_nothing(&head) {
-            let answer = self
-                .handler
-                .handle(Request::from_parts(head, Body::from(body)));
+        let Goes {
+            answer,
+            changes_nothing,
+        } = goes;
+        if changes_nothing {
             let answer = AssertUnwindSafe(answer).catch_unwind();
             return match tokio::time::timeout_at(deadline, answer).await {
                 Ok(Ok(answer)) => Ok(answer),
@@ -348,13 +461,11 @@ impl<H: Handler> Shared<H> {
                 Err(_) => Err(too_slow()),
             };
         }
-        let request = Request::from_parts(head, Body::from(body));
 
         // A task of its own: a client that goes away drops the future of its connection, and a
         // handler that is dropped between its commit and what follows the commit (telling the
         // caches of a revocation, say) would leave the two apart. For the same reason a handler
         // that is too slow is not ended; its statements have time limits of their own.
-        let answer = self.handler.handle(request);
         let handler = tokio::spawn(async move {
             let answer = answer.await;
             drop((permit, alive));
@@ -367,6 +478,28 @@ impl<H: Handler> Shared<H> {
             Ok(Err(_)) => Err(ServerProblem::TooSlow),
             Err(_) => Err(too_slow()),
         }
+    }
+
+    fn finish(
+        &self,
+        outcome: Result<Response, ServerProblem>,
+        (target, version): &(Uri, Version),
+        in_flight: InFlight,
+    ) -> Response<WatchedBody> {
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(problem) => {
+                let mut answer = (self.render)(problem, target);
+                // Or else hyper would wait for the rest of the body. HTTP/2 has no such header.
+                if problem.leaves_body_unread() && *version < Version::HTTP_2 {
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(CONNECTION, close);
+                }
+                answer
+            }
+        };
+        // The request is over when its answer was taken by the connection.
+        answer.map(|body| WatchedBody::new(body, in_flight))
     }
 }
 
@@ -414,7 +547,7 @@ fn builder(limits: ServerLimits) -> auto::Builder<TokioExecutor> {
 }
 
 /// The error body of DESIGN.md §8 without a request id, for a server that renders none itself.
-pub fn plain_problem(problem: ServerProblem) -> Response {
+pub fn plain_problem(problem: ServerProblem, _: &Uri) -> Response {
     let (status, code, message) = match problem {
         ServerProblem::BodyTooLarge => (
             StatusCode::PAYLOAD_TOO_LARGE,

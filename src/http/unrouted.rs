@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
 use super::dispatch::sign;
+use super::gate;
 use super::json::JsonError;
 use super::problem::Problem;
 use super::server::{RenderProblem, ServerProblem};
@@ -17,10 +18,10 @@ use crate::domain::id::RequestId;
 /// The answers of this service to what goes wrong before or beside its endpoints.
 pub fn server_problems(app: &Arc<App>) -> Arc<RenderProblem> {
     let app = Arc::clone(app);
-    Arc::new(move |problem| answer(&app, problem))
+    Arc::new(move |problem, target| answer(&app, problem, target))
 }
 
-fn answer(app: &App, problem: ServerProblem) -> Response {
+fn answer(app: &App, problem: ServerProblem, target: &Uri) -> Response {
     let Ok(id) = RequestId::new(app.now(), &*app.entropy) else {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -41,7 +42,13 @@ fn answer(app: &App, problem: ServerProblem) -> Response {
     let timer = app.metrics.begin_request();
     let code = problem.error_code();
     app.metrics.refused(code);
-    let mut response = problem.into_response(&id);
+    // Gateways make an error of their own of any other refusal, as they do of the gate's.
+    let mut response = if gate::find(target.path()).is_some() {
+        app.metrics.gate_refused();
+        problem.into_gate_response(&id)
+    } else {
+        problem.into_response(&id)
+    };
     let status = response.status().as_u16();
     timer.finish(None, status);
     tracing::info!(request.id = %id, status, code, "request answered by the server");

@@ -56,7 +56,8 @@ impl App {
                     .await?
             }
             Credential::Token(token) => {
-                let session = self.identify_token(token, presented, now)?;
+                let digest = KeyDigest::of(token.as_bytes());
+                let session = self.identify_token(token, &digest, presented, now)?;
                 let own = Arc::clone(&session.effective);
                 (Who::Session(session), own)
             }
@@ -141,23 +142,23 @@ impl App {
     }
 
     /// A session token, with the same limit on guesses as keys have.
-    fn identify_token(
+    pub(super) fn identify_token(
         &self,
         token: &str,
+        digest: &KeyDigest,
         presented: &Presented,
         now: Timestamp,
     ) -> Result<Arc<SessionCaller>, Error> {
         let address = presented.facts.address;
         let clock_ms = self.clock.monotonic_ms();
-        let digest = KeyDigest::of(token.as_bytes());
-        if let Some(retry_ms) = self.limiter.blocked(address, &digest, clock_ms) {
+        if let Some(retry_ms) = self.limiter.blocked(address, digest, clock_ms) {
             return Err(Error::too_many(retry_ms));
         }
         let identified = self.identify_session(token, now).map(Arc::new);
         match &identified {
             Ok(session) => {
-                self.limiter.good(&digest);
-                self.remembered.token(&digest, session);
+                self.limiter.good(digest);
+                self.remembered.token(digest, session);
             }
             // Signed here, and over: no guess.
             Err(Error::Unauthenticated(

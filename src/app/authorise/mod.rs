@@ -294,17 +294,29 @@ impl App {
     /// # Errors
     /// Any but [`Error::NotFound`] and [`Error::Conflict`].
     pub async fn admit(&self, presented: &Presented) -> Result<Caller, Error> {
-        if matches!(presented.credential, Credential::None) {
-            return Err(BadCredential::Missing.into());
-        }
-        let now = self.now();
-        if let Some(Recalled { identified, child }) = self.recall(presented, now) {
-            let rows = Rows::Remembered(child);
-            return self.judge(rows, presented, identified, now, true).await;
+        if let Some(outcome) = self.admit_at_once(presented) {
+            return outcome;
         }
         self.pulse.ensure_fresh(&self.store).await?;
         let mut read = self.store.read().await?;
         self.admit_in(read.conn(), presented, true).await
+    }
+
+    /// The first half of [`App::admit`]: whatever needs no database. Nothing when it has to be asked.
+    pub(crate) fn admit_at_once(&self, presented: &Presented) -> Option<Result<Caller, Error>> {
+        if matches!(presented.credential, Credential::None) {
+            return Some(Err(BadCredential::Missing.into()));
+        }
+        let now = self.now();
+        let Recalled { identified, child } = match self.recall(presented, now)? {
+            Ok(recalled) => recalled,
+            Err(error) => return Some(Err(error)),
+        };
+        let who = identified.who.clone();
+        let outcome = self
+            .permit(presented, identified, now, true)
+            .and_then(|permitted| Self::conclude(presented, permitted, Named::Recalled(child)));
+        Some(self.noted(presented, &who, now, outcome))
     }
 
     /// Admits a request by what a connection sees. Under the lock of the change log this is the
@@ -319,31 +331,46 @@ impl App {
         let identified = self
             .identify(reborrow(&mut conn), presented, now, first)
             .await?;
-        let rows = Rows::Database(conn);
-        self.judge(rows, presented, identified, now, first).await
+        let who = identified.who.clone();
+        let outcome = match self.permit(presented, identified, now, first) {
+            Ok(permitted) => self.look_up(conn, presented, permitted, first).await,
+            Err(error) => Err(error),
+        };
+        if first {
+            self.noted(presented, &who, now, outcome)
+        } else {
+            outcome
+        }
     }
 
-    /// Judges an identified caller, and keeps in mind that one was refused.
-    async fn judge(
+    /// Keeps in mind that an identified caller was refused.
+    fn noted(
         &self,
-        rows: Rows<'_>,
         presented: &Presented,
-        identified: Identified,
+        who: &Who,
         now: Timestamp,
-        first: bool,
+        outcome: Result<Caller, Error>,
     ) -> Result<Caller, Error> {
-        let who = first.then(|| identified.who.clone());
-        let result = self.permit(rows, presented, identified, now, first).await;
-        if let (Err(Error::Forbidden(_)), Some(who)) = (&result, who) {
-            self.lately.refused(self, presented, &who, now);
+        if let Err(Error::Forbidden(_)) = &outcome {
+            self.lately.refused(self, presented, who, now);
         }
-        result
+        outcome
     }
 }
 
-/// Where accounts are read that a caller names.
-enum Rows<'c> {
-    /// Nowhere: the child that it wants to act as was recalled, if it wants that.
-    Remembered(Option<Arc<AccountChain>>),
-    Database(Conn<'c>),
+/// The account that a caller names: that of its token, or the child that it wants to act as.
+enum Named {
+    /// None was read: the child was recalled, if one is wanted.
+    Recalled(Option<Arc<AccountChain>>),
+    /// What the database has; nothing when there is no such account.
+    Read(Option<Arc<AccountChain>>),
+}
+
+/// A caller that may do what it asks as itself. Whom it wants to act as was not looked at.
+struct Permitted {
+    who: Who,
+    effective: Arc<Effective>,
+    rev: Rev,
+    permit: Permit,
+    turn: Option<Turn>,
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Caller, Door, Facts, Identified, Need, Presented, RouteCheck, Rows, SessionCaller, Subject,
-    Who, Wish,
+    Caller, Door, Facts, Identified, Named, Need, Permitted, Presented, RouteCheck, SessionCaller,
+    Subject, Who,
 };
 use crate::app::App;
 use crate::app::error::{BadCredential, Error, Forbidden};
@@ -15,7 +15,6 @@ use crate::domain::decision::{Asked, BindingCheck, Deny, Permit, RoutePermission
 use crate::domain::effective::{Ceilings, Effective, MintSide};
 use crate::domain::environment::Environment;
 use crate::domain::limits;
-use crate::domain::liveness::Rev;
 use crate::domain::network::Cidrs;
 use crate::domain::rate::Turn;
 use crate::domain::restrictions::{ImpersonationScope, Manage};
@@ -24,17 +23,16 @@ use crate::domain::time::Timestamp;
 use crate::store::{Conn, accounts};
 
 impl App {
-    pub(super) async fn permit(
+    /// Judges all that does not depend on whom the caller wants to act as, before anybody is looked
+    /// up: so a refusal tells nothing about an account, and a wish takes a turn.
+    pub(super) fn permit(
         &self,
-        rows: Rows<'_>,
         presented: &Presented,
         identified: Identified,
         now: Timestamp,
         first: bool,
-    ) -> Result<Caller, Error> {
-        let Presented {
-            wish, facts, need, ..
-        } = presented;
+    ) -> Result<Permitted, Error> {
+        let Presented { wish, need, .. } = presented;
         let Identified {
             who,
             effective: own,
@@ -52,9 +50,6 @@ impl App {
                 return Err(self.refuse_session(session));
             }
         }
-
-        // All that does not depend on whom the caller wants to act as is judged before anybody is
-        // looked up, so that a refusal tells nothing about an account, and a wish takes a turn.
         let mut turn = None;
         let permit = self.decide(presented, &who, &own, now, first.then_some(&mut turn))?;
         if wish.as_ref().is_some_and(|wish| wish.by_header) && !need.run_as_header {
@@ -67,33 +62,71 @@ impl App {
             return Err(Forbidden::TestKey.into());
         }
 
-        let (subject, effective, acting) = match (&who, wish) {
-            (Who::Session(session), _) => {
-                let subject = match rows {
-                    Rows::Remembered(_) => Subject::Named(session.claims.sub.clone()),
-                    Rows::Database(conn) => Subject::Read(Arc::new(
-                        accounts::chain(conn, &session.claims.sub)
-                            .await?
-                            .ok_or(BadCredential::TokenEnded)?,
-                    )),
+        Ok(Permitted {
+            who,
+            effective: own,
+            rev,
+            permit,
+            turn,
+        })
+    }
+
+    /// Looks up whom a caller names, and concludes. A child is remembered where it is said as of
+    /// which position all is read.
+    pub(super) async fn look_up(
+        &self,
+        conn: Conn<'_>,
+        presented: &Presented,
+        permitted: Permitted,
+        first: bool,
+    ) -> Result<Caller, Error> {
+        let named = match (&permitted.who, &presented.wish) {
+            (Who::Session(session), _) => accounts::chain(conn, &session.claims.sub)
+                .await?
+                .map(Arc::new),
+            (Who::Key(_) | Who::Cli(_), None) => None,
+            (Who::Key(chain), Some(wish)) => {
+                let target = self
+                    .find_target(conn, chain.accounts(), &wish.run_as)
+                    .await?;
+                let target = target.map(Arc::new);
+                if first && let Some(target) = &target {
+                    self.remembered.account(target, permitted.rev);
+                }
+                target
+            }
+            (Who::Cli(accounts), Some(wish)) => {
+                let target = self.find_target(conn, accounts, &wish.run_as).await?;
+                target.map(Arc::new)
+            }
+        };
+        Self::conclude(presented, permitted, Named::Read(named))
+    }
+
+    /// The caller, once it is known whom it names. To act as a child, the request must lie in the
+    /// routes of the key's impersonation, too.
+    pub(super) fn conclude(
+        presented: &Presented,
+        permitted: Permitted,
+        named: Named,
+    ) -> Result<Caller, Error> {
+        let Permitted {
+            who,
+            effective: own,
+            rev,
+            permit,
+            turn,
+        } = permitted;
+        let (subject, effective, acting) = match &who {
+            Who::Session(session) => {
+                let subject = match named {
+                    Named::Recalled(_) => Subject::Named(session.claims.sub.clone()),
+                    Named::Read(chain) => Subject::Read(chain.ok_or(BadCredential::TokenEnded)?),
                 };
                 (subject, own, false)
             }
-            (Who::Key(chain), None) => (Subject::Read(Arc::clone(chain.accounts())), own, false),
-            (Who::Cli(accounts), None) => (Subject::Read(Arc::clone(accounts)), own, false),
-            (Who::Key(chain), Some(wish)) => {
-                let reads = first.then_some(rev);
-                let Acting { child, effective } = self
-                    .act(rows, chain.accounts(), &own, wish, facts, need, reads)
-                    .await?;
-                (Subject::Read(child), Arc::new(effective), true)
-            }
-            (Who::Cli(accounts), Some(wish)) => {
-                let Acting { child, effective } = self
-                    .act(rows, accounts, &own, wish, facts, need, None)
-                    .await?;
-                (Subject::Read(child), Arc::new(effective), true)
-            }
+            Who::Key(chain) => speak(chain.accounts(), own, presented, named)?,
+            Who::Cli(accounts) => speak(accounts, own, presented, named)?,
         };
         Ok(Caller {
             who,
@@ -182,47 +215,6 @@ impl App {
         }
     }
 
-    /// Acts as a child: the request must lie in the routes of the key's impersonation, too. The
-    /// child is remembered where it is said as of which position all is read.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the rule is told all that it may depend on"
-    )]
-    async fn act(
-        &self,
-        rows: Rows<'_>,
-        own: &AccountChain,
-        effective: &Effective,
-        wish: &Wish,
-        facts: &Facts,
-        need: &Need,
-        reads: Option<Rev>,
-    ) -> Result<Acting, Error> {
-        let target = match rows {
-            Rows::Remembered(child) => child,
-            Rows::Database(conn) => {
-                let target = self.find_target(conn, own, &wish.run_as).await?;
-                let target = target.map(Arc::new);
-                if let (Some(target), Some(read_at)) = (&target, reads) {
-                    self.remembered.account(target, read_at);
-                }
-                target
-            }
-        };
-        let acting = act_as(effective, own, target).map_err(|_| Forbidden::Impersonation)?;
-        let exempt = need.route == RouteCheck::Exempt;
-        if !exempt
-            && acting
-                .effective
-                .call
-                .allow(&facts.method, &facts.path)
-                .is_none()
-        {
-            return Err(Forbidden::Impersonation.into());
-        }
-        Ok(acting)
-    }
-
     /// The account that a wish names. Each kind of wish costs the same look-ups whether there is
     /// such an account or not, so that time tells nothing.
     async fn find_target(
@@ -273,6 +265,29 @@ impl App {
             Deny::Domain => Forbidden::Domain.into(),
         }
     }
+}
+
+/// For whom one of these accounts speaks, what it may do then, and whether it acts as a child: for
+/// itself, or for the child that it wants to act as.
+fn speak(
+    accounts: &Arc<AccountChain>,
+    own: Arc<Effective>,
+    presented: &Presented,
+    named: Named,
+) -> Result<(Subject, Arc<Effective>, bool), Error> {
+    if presented.wish.is_none() {
+        return Ok((Subject::Read(Arc::clone(accounts)), own, false));
+    }
+    let (Named::Recalled(target) | Named::Read(target)) = named;
+    let Acting { child, effective } =
+        act_as(&own, accounts, target).map_err(|_| Forbidden::Impersonation)?;
+    let Presented { facts, need, .. } = presented;
+    let exempt = need.route == RouteCheck::Exempt;
+    let ceilings = &effective.call;
+    if !exempt && ceilings.allow(&facts.method, &facts.path).is_none() {
+        return Err(Forbidden::Impersonation.into());
+    }
+    Ok((Subject::Read(child), Arc::new(effective), true))
 }
 
 const FREE: Turn = Turn::Go {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::{Credential, Door, Facts, Identified, Presented, RouteCheck, SessionCaller, Who, Wish};
 use crate::app::App;
+use crate::app::error::Error;
 use crate::app::memory::{ByDigest, Memory, Quick, Weigh};
 use crate::domain::account::{Account, AccountChain};
 use crate::domain::api_key::{ApiKey, KeyChain};
@@ -128,14 +129,21 @@ impl KnownKey {
 }
 
 impl App {
-    /// The caller by what is remembered; nothing when the database has to be asked.
-    pub(super) fn recall(&self, presented: &Presented, now: Timestamp) -> Option<Recalled> {
+    /// The caller by what is remembered; nothing when the database has to be asked. What is refused
+    /// here is what no database could help: a token that is not genuine, or over.
+    pub(super) fn recall(
+        &self,
+        presented: &Presented,
+        now: Timestamp,
+    ) -> Option<Result<Recalled, Error>> {
         match &presented.credential {
-            Credential::Key(key) => self.recall_key(&key.digest(), presented, now),
-            Credential::Dashboard(signed_in) => self.recall_key(&signed_in.key, presented, now),
+            Credential::Key(key) => self.recall_key(&key.digest(), presented, now).map(Ok),
+            Credential::Dashboard(signed_in) => {
+                self.recall_key(&signed_in.key, presented, now).map(Ok)
+            }
             // At hallpass's own doors a session speaks for itself, and its account is read.
             Credential::Token(token) if presented.need.door == Door::Gate => {
-                self.recall_token(token, now)
+                self.recall_token(token, presented, now)
             }
             Credential::None | Credential::Token(_) | Credential::Cli(_) => None,
         }
@@ -204,27 +212,41 @@ impl App {
         allowed.then_some((chain, rev))
     }
 
-    fn recall_token(&self, token: &str, now: Timestamp) -> Option<Recalled> {
-        let digest = ByDigest(*KeyDigest::of(token.as_bytes()).as_bytes());
-        let caller = self.remembered.tokens.get(&digest)?;
-        let signed = self
-            .signing
-            .ring()
-            .find(caller.environment, &caller.kid, now)
-            .is_some();
-        if !signed || Timestamp::from_secs(caller.claims.exp) <= now {
-            return None;
-        }
-        let rev = self.pulse.check_fresh(&caller.tags, caller.rev)?.ok()?;
-        let identified = Identified {
-            effective: Arc::clone(&caller.effective),
-            who: Who::Session(caller),
-            rev,
+    /// A token says all that the gate asks of it, so one that was never seen is verified here, too.
+    fn recall_token(
+        &self,
+        token: &str,
+        presented: &Presented,
+        now: Timestamp,
+    ) -> Option<Result<Recalled, Error>> {
+        let digest = KeyDigest::of(token.as_bytes());
+        let remembered = self.remembered.tokens.get(&ByDigest(*digest.as_bytes()));
+        let caller = match remembered.filter(|caller| self.still_holds(caller, now)) {
+            Some(caller) => caller,
+            None if self.pulse.is_fresh().ok()? => {
+                match self.identify_token(token, &digest, presented, now) {
+                    Ok(caller) => caller,
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            None => return None,
         };
-        Some(Recalled {
-            identified,
+        let rev = self.pulse.check_fresh(&caller.tags, caller.rev)?.ok()?;
+        Some(Ok(Recalled {
+            identified: Identified {
+                effective: Arc::clone(&caller.effective),
+                who: Who::Session(caller),
+                rev,
+            },
             child: None,
-        })
+        }))
+    }
+
+    /// Whether the signature of a token would still be accepted, and its time is not over.
+    fn still_holds(&self, caller: &SessionCaller, now: Timestamp) -> bool {
+        let ring = self.signing.ring();
+        let signed = ring.find(caller.environment, &caller.kid, now).is_some();
+        signed && Timestamp::from_secs(caller.claims.exp) > now
     }
 
     /// Notes the use of a secret, not at each request.

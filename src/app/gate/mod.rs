@@ -225,32 +225,77 @@ impl App {
         self: &Arc<Self>,
         credential: Credential,
         wish: Option<Wish>,
-        mut facts: Facts,
+        facts: Facts,
     ) -> Result<Allowed, Error> {
+        match self.authorize_at_once(credential, wish, facts) {
+            AtOnce::Answered(outcome) => outcome,
+            AtOnce::Unanswered(rest) => self.authorize_rest(*rest).await,
+        }
+    }
+
+    /// The first half of [`App::authorize`]: all that needs no database, which is nearly always all.
+    pub fn authorize_at_once(
+        &self,
+        credential: Credential,
+        wish: Option<Wish>,
+        mut facts: Facts,
+    ) -> AtOnce {
         let table = &self.policy.gate.table;
-        table
-            .name_values(&facts.method, &facts.path, &mut facts.named)
-            .map_err(|disagreement| Forbidden::Binding(disagreement.0))?;
+        if let Err(Disagreement(dimension)) =
+            table.name_values(&facts.method, &facts.path, &mut facts.named)
+        {
+            return AtOnce::Answered(Err(Forbidden::Binding(dimension).into()));
+        }
         let presented = Presented {
             credential,
             wish,
             facts,
             need: GATE,
         };
-        let caller = self.admit(&presented).await?;
+        match self.admit_at_once(&presented) {
+            Some(Ok(caller)) if is_told_of(&caller, &presented.facts) => {
+                AtOnce::Unanswered(Box::new(Rest {
+                    presented,
+                    caller: Some(caller),
+                }))
+            }
+            Some(Ok(caller)) => AtOnce::Answered(self.allow(caller, &presented.facts)),
+            Some(Err(error)) => AtOnce::Answered(Err(error)),
+            None => AtOnce::Unanswered(Box::new(Rest {
+                presented,
+                caller: None,
+            })),
+        }
+    }
+
+    /// The second half of [`App::authorize`].
+    ///
+    /// # Errors
+    /// Whatever [`App::admit`] answers.
+    pub async fn authorize_rest(self: &Arc<Self>, rest: Rest) -> Result<Allowed, Error> {
+        let Rest { presented, caller } = rest;
+        let caller = match caller {
+            Some(caller) => caller,
+            None => self.admit(&presented).await?,
+        };
         let facts = &presented.facts;
-        let scope = caller
-            .effective
-            .permissions
-            .as_ref()
-            .map(Permissions::to_scope);
-        let identity = identity(&caller, scope.as_deref());
-        if identity.actor.is_some() && !SAFE_METHODS.contains(&facts.method.as_str()) {
+        if is_told_of(&caller, facts) {
+            let scope = scope_of(&caller);
+            let identity = identity(&caller, scope.as_deref());
             self.record_acting(&caller, &identity, facts).await?;
         }
+        self.allow(caller, facts)
+    }
+
+    /// What the API behind is told of a caller that was admitted.
+    fn allow(&self, caller: Caller, facts: &Facts) -> Result<Allowed, Error> {
+        let scope = scope_of(&caller);
         let token = match &self.policy.gate.token {
             None => None,
-            Some(wanted) => Some(self.upstream_token(wanted, &caller, &identity, facts)?),
+            Some(wanted) => {
+                let identity = identity(&caller, scope.as_deref());
+                Some(self.upstream_token(wanted, &caller, &identity, facts)?)
+            }
         };
         Ok(Allowed {
             caller,
@@ -258,4 +303,34 @@ impl App {
             token,
         })
     }
+}
+
+/// What [`App::authorize_at_once`] came to.
+#[derive(Debug)]
+pub enum AtOnce {
+    /// The answer.
+    Answered(Result<Allowed, Error>),
+    /// The database is needed; go on with [`App::authorize_rest`].
+    Unanswered(Box<Rest>),
+}
+
+/// A request that is not answered yet.
+#[derive(Debug)]
+pub struct Rest {
+    presented: Presented,
+    /// Who was admitted already, and is to be told of in the ledger.
+    caller: Option<Caller>,
+}
+
+fn scope_of(caller: &Caller) -> Option<String> {
+    let permissions = caller.effective.permissions.as_ref();
+    permissions.map(Permissions::to_scope)
+}
+
+/// Whether the ledger tells of a request: somebody acts as somebody else, and may change something.
+fn is_told_of(caller: &Caller, facts: &Facts) -> bool {
+    let acts = caller
+        .actor()
+        .is_some_and(|actor| actor != caller.account());
+    acts && !SAFE_METHODS.contains(&facts.method.as_str())
 }

@@ -17,6 +17,9 @@ use super::dispatch::Edge;
 use super::problem::Problem;
 use super::routes::GATES;
 use super::server::PeerAddr;
+use crate::app::App;
+use crate::app::error::Error;
+use crate::app::gate::{Allowed, AtOnce, Rest};
 use crate::domain::id::RequestId;
 
 /// Why the gate does not judge a request.
@@ -101,19 +104,39 @@ pub(super) fn find(target: &str) -> Option<Gate<'_>> {
     })
 }
 
-/// Judges what a gateway asks about. `Ok` is always 200.
-pub(super) async fn judge(
-    edge: &Edge,
-    gate: Gate<'_>,
-    parts: &Parts,
-    id: &RequestId,
-) -> Result<Response, Problem> {
-    let app = &edge.app;
+/// What the gate came to without the database.
+pub(super) enum Judged {
+    Answered(Result<Response, Problem>),
+    /// Go on with [`judge_rest`].
+    Unanswered(Box<Rest>),
+}
+
+/// Judges what a gateway asks about, as far as that needs no database. `Ok` is always 200.
+pub(super) fn judge_at_once(edge: &Edge, gate: Gate<'_>, parts: &Parts, id: &RequestId) -> Judged {
     let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
-    edge.gate.check(peer, &parts.headers)?;
-    let asked = read::from_gateway(edge, gate, parts, id)?;
-    let allowed = app
-        .authorize(asked.credential, asked.wish, asked.facts)
-        .await?;
-    answer::allow(app, &allowed)
+    let asked = edge
+        .gate
+        .check(peer, &parts.headers)
+        .map_err(Problem::from)
+        .and_then(|()| read::from_gateway(edge, gate, parts, id));
+    let app = &edge.app;
+    match asked {
+        Err(problem) => Judged::Answered(Err(problem)),
+        Ok(asked) => match app.authorize_at_once(asked.credential, asked.wish, asked.facts) {
+            AtOnce::Answered(outcome) => Judged::Answered(answered(app, outcome)),
+            AtOnce::Unanswered(rest) => Judged::Unanswered(rest),
+        },
+    }
+}
+
+/// Judges the rest of it, with the database.
+pub(super) async fn judge_rest(edge: &Edge, rest: Rest) -> Result<Response, Problem> {
+    let app = &edge.app;
+    answered(app, app.authorize_rest(rest).await)
+}
+
+fn answered(app: &App, outcome: Result<Allowed, Error>) -> Result<Response, Problem> {
+    let response = answer::allow(app, &outcome?)?;
+    app.metrics.gate_allowed();
+    Ok(response)
 }

@@ -69,8 +69,8 @@ impl Running {
 struct Unchanging(Router);
 
 impl Handler for Unchanging {
-    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
-        self.0.handle(request)
+    fn start(&self, request: Request) -> Started {
+        self.0.start(request)
     }
 
     fn changes_nothing(&self, _: &Parts) -> bool {

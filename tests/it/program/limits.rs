@@ -52,6 +52,31 @@ fn a_body_over_64_kib_is_refused_in_the_one_shape() {
     assert!(ran.err.contains("\"status\":413"), "{}", ran.err);
 }
 
+/// nginx would make 500 of it.
+#[test]
+fn a_gateway_is_told_of_a_body_that_is_not_read_by_403() {
+    let place = Place::sqlite();
+    let server = place.serve();
+    let key = server.announcement().key;
+    for path in ["/v1/authorize/envoy/v1/bot/list", "/api/v1/authorize/nginx"] {
+        let head = request("POST", path, &key, "");
+        let head = head.replace("Content-Length: 0", "Content-Length: 65537");
+        let mut stream = server.connect();
+
+        stream.write_all(head.as_bytes()).unwrap();
+        let announced = Answer::read(&mut stream).unwrap();
+
+        announced.refused(403, "CONTENT_TOO_LARGE");
+        assert!(
+            announced
+                .head
+                .contains("x-auth-reason: content_too_large\r\n"),
+            "{}",
+            announced.head
+        );
+    }
+}
+
 #[test]
 fn a_head_over_32_kib_is_refused() {
     let place = Place::sqlite();
