@@ -34,6 +34,7 @@ TEN = [
 ]
 ASKED = (("X-Original-Method", "POST"), ("X-Original-URI", "/v1/conversation/c1/complete?stream=1"))
 GATE = "/v1/authorize/nginx"
+SAME_BYTES = "axum: the bytes of the gate"
 # Keys that take turns when a case is about any of many.
 TURNS = 200_000
 # Keys are touched in pieces, and no new piece is begun behind this time.
@@ -267,13 +268,31 @@ class Bench:
             config = {"allowedRoutes": TEN}
             return server.post("token/create", {"name": "ten patterns", "config": config})["token"]
 
+        def answers():
+            """A handler that does nothing, with the bytes of the gate in both directions."""
+            server = self.hallpass()
+            request = gate_request(gate_key(server))
+            ready(server, request)
+            _, headers, _ = server.call(request)
+            own = ("date", "content-length")
+            head = self.folder / "gate-head"
+            head.write_text("".join(f"{name}: {value}\n" for name, value in headers.items() if name.lower() not in own))
+            yardstick = self.yardstick("answer", "answer", "--head", str(head))
+            return yardstick, self.write("gate answer", request)
+
+        self.add(SAME_BYTES, answers, against="axum: hello")
+
         def by_key():
             server = self.hallpass()
             request = gate_request(gate_key(server))
             ready(server, request)
             return server, self.write("gate by key", request)
 
-        goals = [Goal("per_second", at_least=0.8)]
+        goals = [
+            Goal("per_second", at_least=0.8),
+            Goal("per_second", at_least=0.8, against=SAME_BYTES),
+            Goal("cpu_us", against=SAME_BYTES),
+        ]
         self.add("gate by key, 10 patterns", by_key, against="axum: hello", goals=goals)
 
         def session_body():

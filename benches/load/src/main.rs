@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! hallpass-load hello                                       answers 200 to everything
+//! hallpass-load answer --head FILE                          answers 200 with these headers, and a line
 //! hallpass-load sign   --algorithm ES256                    parses, signs, answers
 //! hallpass-load commit --algorithm ES256 --database FILE    the same, with a durable record
 //!
@@ -86,6 +87,7 @@ fn main() -> Result<()> {
     let options = Options::parse(words)?;
     match command.as_str() {
         "hello" => server::serve(None, None),
+        "answer" => server::answer(options.text("head")?),
         "sign" => server::serve(Some(options.text("algorithm")?), None),
         "commit" => server::serve(
             Some(options.text("algorithm")?),
@@ -112,6 +114,8 @@ fn main() -> Result<()> {
             options.connections()?,
             options.text("out")?,
         ),
-        other => bail!("`{other}` is none of hello, sign, commit, pieces, paced, once, tokens"),
+        other => {
+            bail!("`{other}` is none of hello, answer, sign, commit, pieces, paced, once, tokens")
+        }
     }
 }

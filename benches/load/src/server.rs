@@ -7,14 +7,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use aws_lc_rs::digest;
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 
 use crate::commit::Writer;
 use crate::sign::Signer;
@@ -27,12 +28,33 @@ struct Yardstick {
     record: Option<(Writer, HashMap<Vec<u8>, String>)>,
 }
 
+/// Serves a handler that does nothing, but is asked what the gate is asked and answers what the gate
+/// answers: the headers in a file, one a line. Until it is killed.
+pub(crate) fn answer(head: &str) -> Result<()> {
+    let head = std::fs::read_to_string(head)?;
+    let lines = head.lines().map(|line| {
+        let (name, value) = line.split_once(':').context("no header")?;
+        let name = HeaderName::from_bytes(name.as_bytes())?;
+        Ok((name, HeaderValue::from_str(value.trim())?))
+    });
+    let headers: Arc<[(HeaderName, HeaderValue)]> = lines.collect::<Result<Vec<_>>>()?.into();
+    let told = get(async move || {
+        let mut response = Response::new(Body::from(Bytes::from_static(b"{\"allowed\":true}")));
+        response.headers_mut().extend(headers.iter().cloned());
+        response
+    });
+    runtime()?.block_on(run(Router::new().route("/v1/authorize/nginx", told)))
+}
+
+fn runtime() -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
+}
+
 /// Serves until it is killed.
 pub(crate) fn serve(algorithm: Option<&str>, database: Option<&str>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let mut router = Router::new().route("/", get(async || "hello"));
         if let Some(algorithm) = algorithm {
             let record = match database {
@@ -49,16 +71,20 @@ pub(crate) fn serve(algorithm: Option<&str>, database: Option<&str>) -> Result<(
                 .with_state(yardstick);
             router = router.merge(minting);
         }
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        println!("ready {}", listener.local_addr()?.port());
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                eprintln!("delayed: {error}");
-            }
-        });
-        axum::serve(listener, router).await?;
-        Ok(())
+        run(router).await
     })
+}
+
+async fn run(router: Router) -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    println!("ready {}", listener.local_addr()?.port());
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            eprintln!("delayed: {error}");
+        }
+    });
+    axum::serve(listener, router).await?;
+    Ok(())
 }
 
 async fn create(
