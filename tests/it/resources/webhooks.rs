@@ -594,6 +594,11 @@ async fn nothing_is_sent_for_a_disabled_or_deleted_webhook() {
     scene.make_key().await;
     assert_eq!(scene.town.deliver().await, 0);
     hook.post("update", json!({"enabled": true})).await;
+    assert_eq!(
+        scene.town.deliver().await,
+        0,
+        "nothing was kept for it meanwhile"
+    );
     scene.make_key().await;
     hook.post("delete", json!({})).await;
     assert_eq!(scene.town.deliver().await, 0);
