@@ -1,5 +1,6 @@
 //! API keys: the list, one key, and what is done to it.
 
+use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use super::show::{
 };
 use super::visit::Visit;
 use crate::app::error::Error;
+use crate::domain::id::KeyId;
 
 const STATES: [(&str, &str); 4] = [
     ("", "Any state"),
@@ -43,6 +45,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
             @if visit.may_change("token/create", "tokens") { a.button.primary href="/ui/keys/new" { "New key" } }
         }
         (visit.notice())
+        @if visit.query.get("done") == "revoked" { (gone_in_ledger(&visit, visit.query.get("gone"))) }
         form.filters method="get" action="/ui/keys" role="search" {
             label.hide for="q" { "Search" }
             input id="q" name="q" type="search" value=(searched) placeholder="Name, hint, external id";
@@ -120,10 +123,30 @@ async fn fetch(visit: &Visit<'_>) -> Result<Value, Failure> {
 }
 
 pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
-    let key = fetch(&visit).await?;
+    let key = match fetch(&visit).await {
+        Ok(key) => key,
+        Err(failure) if failure.status() == StatusCode::NOT_FOUND => {
+            return Ok(nothing(&visit, &failure));
+        }
+        Err(failure) => return Err(failure),
+    };
     let tried = new_key::try_existing(&visit, &key).await?;
     let body = one(&visit, &key, &html! {}, &tried);
     Ok(visit.page(title(&key), &body))
+}
+
+/// There is no such key, any more perhaps: links of the ledger lead to keys that were deleted.
+fn nothing(visit: &Visit<'_>, failure: &Failure) -> Response {
+    let body = html! {
+        p.crumb { a href="/ui/keys" { "Keys" } }
+        h1 { "There is no such key" }
+        (problem(failure))
+        p { "It was deleted, or it is not a key of this account." }
+        (gone_in_ledger(visit, visit.param(0)))
+    };
+    visit
+        .frame()
+        .render_with(failure.status(), "There is no such key", &body)
 }
 
 fn title(key: &Value) -> &str {
@@ -191,7 +214,12 @@ fn one(visit: &Visit<'_>, key: &Value, above: &Markup, tried: &Markup) -> Markup
                         (term("Granted by", &id_text(text(key, "grantorId"))))
                     }
                 }
-                p { a href=(format!("/ui/sessions?tokenId={}", escape(id))) { "Sessions of this key" } }
+                p {
+                    a href=(format!("/ui/sessions?tokenId={}", escape(id))) { "Sessions of this key" }
+                    @if visit.may("GET", "audit/list", Some("audit")) {
+                        " · " (in_ledger(id))
+                    }
+                }
             }
             section.card {
                 h2 { "Secrets" }
@@ -365,5 +393,18 @@ pub(super) async fn end_sessions(visit: Visit<'_>) -> Result<Response, Failure> 
 pub(super) async fn revoke(visit: Visit<'_>) -> Result<Response, Failure> {
     let path = format!("token/{}/delete", escape(visit.param(0)));
     visit.ask(Ask::post(path, json!({}))).await?;
-    Ok(redirect("/ui/keys?done=revoked"))
+    Ok(redirect(&format!(
+        "/ui/keys?done=revoked&gone={}",
+        escape(visit.param(0))
+    )))
+}
+
+fn in_ledger(id: &str) -> Markup {
+    html! { a href=(format!("/ui/ledger?q={}", escape(id))) { "This key in the ledger" } }
+}
+
+/// Where one reads of a key that is gone, for those who may.
+fn gone_in_ledger(visit: &Visit<'_>, id: &str) -> Markup {
+    let readable = visit.may("GET", "audit/list", Some("audit")) && KeyId::parse(id).is_ok();
+    html! { @if readable { p { (in_ledger(id)) } } }
 }
