@@ -16,21 +16,63 @@ use super::show::{
 };
 use super::visit::Visit;
 use crate::app::error::Error;
+use crate::app::webhooks::{EXPIRING_SECS, UNUSED_SECS};
 use crate::domain::id::KeyId;
+use crate::domain::time::Timestamp;
 
-const STATES: [(&str, &str); 4] = [
+const STATES: [(&str, &str); 6] = [
     ("", "Any state"),
     ("active", "Active"),
     ("disabled", "Disabled"),
     ("expired", "Expired"),
+    ("expiring", "Expires in 7 days"),
+    ("unused", "Unused for 90 days"),
 ];
+
+/// Whether a key that works expires soon.
+fn is_expiring(key: &Value, now: Timestamp) -> bool {
+    let soon = now.plus_secs(EXPIRING_SECS);
+    text(key, "state") == "active" && instant(key, "expiresAt").is_some_and(|end| end <= soon)
+}
+
+/// Whether nobody has used a key that works for long.
+fn is_unused(key: &Value, now: Timestamp) -> bool {
+    let last = instant(key, "lastUsedAt").or(instant(key, "createdAt"));
+    let long_ago = now.plus_secs(-UNUSED_SECS);
+    text(key, "state") == "active" && last.is_some_and(|last| last <= long_ago)
+}
+
+/// Whether a key is in a state of the filter.
+fn is_like(key: &Value, wanted: &str, now: Timestamp) -> bool {
+    match wanted {
+        "" => true,
+        "expiring" => is_expiring(key, now),
+        "unused" => is_unused(key, now),
+        state => text(key, "state") == state,
+    }
+}
+
+/// What is to be seen to before it hurts, of the keys that are shown.
+fn warnings(keys: &[Value], now: Timestamp) -> Markup {
+    let count = |is: fn(&Value, Timestamp) -> bool| keys.iter().filter(|key| is(key, now)).count();
+    let (expiring, unused) = (count(is_expiring), count(is_unused));
+    html! {
+        @if expiring > 0 {
+            p.notice { a href="/ui/keys?state=expiring" { (expiring) " of these keys expire within 7 days" } "." }
+        }
+        @if unused > 0 {
+            p.notice { a href="/ui/keys?state=unused" { (unused) " of these keys were not used for 90 days" } "; disable what nobody needs." }
+        }
+    }
+}
 const ENVIRONMENTS: [(&str, &str); 3] = [("", "Live and test"), ("live", "Live"), ("test", "Test")];
 
 pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
     let (searched, wanted) = (visit.query.get("q"), visit.query.get("state"));
+    let now = visit.now();
     let ask = Ask::get("token/list").with("environment", visit.query.get("environment"));
     let listed = collect(&visit, ask, |key| {
-        (wanted.is_empty() || text(key, "state") == wanted)
+        is_like(key, wanted, now)
             && has_text(
                 key,
                 &["name", "description", "externalId", "hint", "id"],
@@ -38,7 +80,6 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
             )
     })
     .await?;
-    let now = visit.now();
     let body = html! {
         div.head {
             h1 { "Keys" }
@@ -46,6 +87,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
         }
         (visit.notice())
         @if visit.query.get("done") == "revoked" { (gone_in_ledger(&visit, visit.query.get("gone"))) }
+        @if !["expiring", "unused"].contains(&wanted) { (warnings(&listed.items, now)) }
         form.filters method="get" action="/ui/keys" role="search" {
             label.hide for="q" { "Search" }
             input id="q" name="q" type="search" value=(searched) placeholder="Name, hint, external id";
@@ -73,7 +115,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
     Ok(visit.page("Keys", &body))
 }
 
-fn row(visit: &Visit<'_>, key: &Value, now: crate::domain::time::Timestamp) -> Markup {
+fn row(visit: &Visit<'_>, key: &Value, now: Timestamp) -> Markup {
     let id = text(key, "id");
     let name = text(key, "name");
     let own = visit.user.as_ref().is_some_and(|user| user.key_id() == id);
@@ -90,6 +132,8 @@ fn row(visit: &Visit<'_>, key: &Value, now: crate::domain::time::Timestamp) -> M
                 (state(text(key, "state")))
                 @if text(key, "environment") == "test" { " " span.badge.test { "test" } }
                 @if is(key, "operator") { " " span.badge { "operator" } }
+                @if is_expiring(key, now) { " " span.badge.warn { "expires " (time(instant(key, "expiresAt"), now)) } }
+                @if is_unused(key, now) { " " span.badge.warn { "unused" } }
             }
             td data-label="May call" { (summary(key)) }
             td data-label="Last used" { (time(instant(key, "lastUsedAt"), now)) }
@@ -194,7 +238,7 @@ fn one(visit: &Visit<'_>, key: &Value, above: &Markup, tried: &Markup) -> Markup
                         (term("Description", &html! { span dir="auto" { (text(key, "description")) } }))
                     }
                     @if !text(key, "externalId").is_empty() {
-                        (term("External id", &html! { span.mono { (text(key, "externalId")) } }))
+                        (term("External id", &html! { span.mono dir="auto" { (text(key, "externalId")) } }))
                     }
                     (term("Made", &time(instant(key, "createdAt"), now)))
                     (term("Expires", &time(instant(key, "expiresAt"), now)))
@@ -204,7 +248,7 @@ fn one(visit: &Visit<'_>, key: &Value, above: &Markup, tried: &Markup) -> Markup
                             " from " span.mono { (text(key, "lastUsedAddress")) }
                         }
                         @if !text(key, "lastUsedAgent").is_empty() {
-                            br; span.faint { (text(key, "lastUsedAgent")) }
+                            br; span.faint dir="auto" { (text(key, "lastUsedAgent")) }
                         }
                     }))
                     @if !text(key, "makerId").is_empty() {
@@ -237,7 +281,7 @@ fn one(visit: &Visit<'_>, key: &Value, above: &Markup, tried: &Markup) -> Markup
     }
 }
 
-fn secrets(key: &Value, now: crate::domain::time::Timestamp) -> Markup {
+fn secrets(key: &Value, now: Timestamp) -> Markup {
     let secrets = key.get("secrets").and_then(Value::as_array);
     html! {
         table.small {

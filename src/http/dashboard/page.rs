@@ -195,11 +195,11 @@ impl Frame {
                 div.who {
                     @if environment == "test" { span.badge.test { "test" } }
                     @if user.is_operator() { span.badge { "operator" } }
-                    span.whose title=(user.account_id()) {
+                    span.whose dir="auto" title=(user.account_id()) {
                         (user.account.as_ref().map_or_else(|| user.account_id().to_owned(), account_name))
                     }
                     @let name = text(key, "name");
-                    span.with.mono title="The key with which you signed in" {
+                    span.with.mono dir="auto" title="The key with which you signed in" {
                         @if name.is_empty() { (text(key, "hint")) } @else { (name) }
                     }
                     form method="post" action="/ui/sign-out" {
@@ -233,7 +233,7 @@ impl Frame {
             @if let Some(child) = user.acting() {
                 aside.acting role="status" {
                     p {
-                        strong { "Acting as " (user.account.as_ref().map_or_else(|| child.to_owned(), account_name)) }
+                        strong { "Acting as " bdi { (user.account.as_ref().map_or_else(|| child.to_owned(), account_name)) } }
                         " "
                         span.mono { (child) }
                         @let actor = text(&user.me, "actorId");
