@@ -170,7 +170,7 @@ pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
     let key = match fetch(&visit).await {
         Ok(key) => key,
         Err(failure) if failure.status() == StatusCode::NOT_FOUND => {
-            return Ok(nothing(&visit, &failure));
+            return Ok(nothing(&visit));
         }
         Err(failure) => return Err(failure),
     };
@@ -180,17 +180,16 @@ pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
 }
 
 /// There is no such key, any more perhaps: links of the ledger lead to keys that were deleted.
-fn nothing(visit: &Visit<'_>, failure: &Failure) -> Response {
+fn nothing(visit: &Visit<'_>) -> Response {
     let body = html! {
         p.crumb { a href="/ui/keys" { "Keys" } }
         h1 { "There is no such key" }
-        (problem(failure))
         p { "It was deleted, or it is not a key of this account." }
         (gone_in_ledger(visit, visit.param(0)))
     };
     visit
         .frame()
-        .render_with(failure.status(), "There is no such key", &body)
+        .render_with(StatusCode::NOT_FOUND, "There is no such key", &body)
 }
 
 fn title(key: &Value) -> &str {

@@ -122,14 +122,15 @@ fn row(entry: &Value, names: &KeyNames, now: Timestamp) -> Markup {
             }
             td data-label="For" { (id_text(user)) }
             td data-label="By" {
-                @if actor.is_empty() { span.faint { "the command line" } }
-                @else if actor == user { span.faint { "itself" } }
+                @if actor.is_empty() { span.faint.word { "the command line" } }
+                @else if actor == user { span.faint.word { "itself" } }
                 @else { strong { (id_text(actor)) } }
             }
             td data-label="Key" { @if !text(entry, "tokenId").is_empty() { (names.link(text(entry, "tokenId"))) } }
             td data-label="Concerns" {
                 @if !session.is_empty() { (id_link("/ui/sessions", session)) }
                 @if target.starts_with("key_") { (names.link(target)) }
+                @else if target.starts_with("whk_") { (id_link("/ui/webhooks", target)) }
                 @else if !target.is_empty() { (id_text(target)) }
             }
             td.mono data-label="From" { (text(entry, "address")) }

@@ -78,12 +78,14 @@ pub(super) fn exact(at: Timestamp) -> String {
 fn distance(at: Timestamp, now: Timestamp) -> String {
     let secs = now.millis().saturating_sub(at.millis()) / 1000;
     let (size, past) = (secs.abs(), secs >= 0);
+    // What was made to live for 15 minutes lives for 15, a moment later, too.
+    let rounded = |unit: i64| (size + unit / 2) / unit;
     let amount = match size {
         0..=4 if past => return "just now".to_owned(),
         0..=119 => format!("{size} s"),
-        120..=7_199 => format!("{} min", size / 60),
-        7_200..=172_799 => format!("{} h", size / 3600),
-        172_800..=63_071_999 => format!("{} days", size / 86_400),
+        120..=7_199 => format!("{} min", rounded(60)),
+        7_200..=172_799 => format!("{} h", rounded(3600)),
+        172_800..=63_071_999 => format!("{} days", rounded(86_400)),
         _ => format!("{} years", size / 31_536_000),
     };
     if past {
@@ -340,6 +342,7 @@ mod tests {
             (30, "30 s ago"),
             (600, "10 min ago"),
             (-600, "in 10 min"),
+            (-899, "in 15 min"),
             (7200, "2 h ago"),
             (864_000, "10 days ago"),
             (-864_000_000, "in 27 years"),

@@ -269,11 +269,13 @@ fn form(
             (field("description", "Description", "", &area("description", typed.description, 2, "")))
             fieldset {
                 legend { "Events" }
-                @for kind in EventKind::ALL.into_iter().filter(|kind| *kind != EventKind::WebhookTest) {
-                    @let name = kind.as_str();
-                    label.tick {
-                        input type="checkbox" name="events" value=(name) checked[typed.events.iter().any(|one| one == name)];
-                        (name)
+                div.ticks {
+                    @for kind in EventKind::ALL.into_iter().filter(|kind| *kind != EventKind::WebhookTest) {
+                        @let name = kind.as_str();
+                        label.tick {
+                            input type="checkbox" name="events" value=(name) checked[typed.events.iter().any(|one| one == name)];
+                            (name)
+                        }
                     }
                 }
                 p.help { "None ticked: all of them." }
