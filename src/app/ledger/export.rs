@@ -80,13 +80,12 @@ impl App {
                 written.push(Line::Missing { seq, id });
                 continue;
             };
-            let bytes =
-                serde_json::to_vec(&entry.data).map_err(|error| Error::Internal(error.into()))?;
-            chain.push(&bytes);
+            let internal = |error: serde_json::Error| Error::Internal(error.into());
+            chain.push(&entry.bytes().map_err(internal)?);
             written.push(Line::Entry {
                 seq,
                 hash: hex(&chain.hash),
-                data: entry.data,
+                data: entry.data().map_err(internal)?,
             });
         }
         written.push(Line::Checkpoint { signed: row.signed });
@@ -118,11 +117,16 @@ impl App {
         }
         ids.sort_by(|a, b| suffix(a).cmp(suffix(b)));
         let entries = ordered(read.conn(), &ids).await?;
-        lines(
-            entries
-                .into_iter()
-                .map(|entry| Line::Unsealed { data: entry.data }),
-        )
+        let unsealed: Vec<Line> = entries
+            .iter()
+            .map(|entry| {
+                Ok(Line::Unsealed {
+                    data: entry.data()?,
+                })
+            })
+            .collect::<Result<_, serde_json::Error>>()
+            .map_err(|error| Error::Internal(error.into()))?;
+        lines(unsealed)
     }
 }
 

@@ -53,7 +53,9 @@ impl Memory {
         }
         if cutoff > self.cutoff {
             for set in self.sealed.values_mut() {
-                set.retain(|id| *suffix(id) > *cutoff);
+                while set.first().is_some_and(|id| *suffix(id) <= *cutoff) {
+                    set.pop_first();
+                }
             }
             self.cutoff = cutoff;
         }

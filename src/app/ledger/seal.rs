@@ -1,5 +1,7 @@
 //! Putting what was written into the chain, and signing a checkpoint over it.
 
+use std::ops::Bound::{Excluded, Included};
+
 use super::memory::{Memory, recall};
 use super::read::{entries, ordered};
 use super::{hash, suffix};
@@ -50,16 +52,23 @@ impl App {
         for kind in Kind::ALL {
             let after = format!("{}{from}", kind.prefix());
             let known = memory.set(kind);
-            let known_there = known.range(after.clone()..).count();
-            let take = i64::try_from(known_there + BATCH).unwrap_or(i64::MAX);
             let last = known.last().cloned().unwrap_or_default();
-            for id in ledger::ids(read.conn(), kind, &after, take).await? {
-                if id > last {
-                    tail.push(id);
-                } else if !known.contains(&id) {
-                    late.push(id);
+            if last > after {
+                // To count is much cheaper than to read, and there is seldom one that came late.
+                let there = ledger::count(read.conn(), kind, &after, &last).await?;
+                let between = (Excluded(&after), Included(&last));
+                let known_there = known.range::<String, _>(between).count();
+                if usize::try_from(there) != Ok(known_there) {
+                    let ids = ledger::ids(read.conn(), kind, &after, there).await?;
+                    late.extend(
+                        ids.into_iter()
+                            .filter(|id| *id <= last && !known.contains(id)),
+                    );
                 }
             }
+            let behind = last.max(after);
+            let take = i64::try_from(BATCH).unwrap_or(i64::MAX);
+            tail.extend(ledger::ids(read.conn(), kind, &behind, take).await?);
         }
         let mut found = Vec::new();
         for id in late.iter().take(BATCH) {
@@ -102,8 +111,9 @@ impl App {
         let mut chain = before;
         let mut members = String::new();
         for entry in entries {
-            let bytes =
-                serde_json::to_vec(&entry.data).map_err(|error| Error::Internal(error.into()))?;
+            let bytes = entry
+                .bytes()
+                .map_err(|error| Error::Internal(error.into()))?;
             chain.push(&bytes);
             members.push_str(&entry.id);
         }
