@@ -207,13 +207,14 @@ fn a_checkpoint_that_says_something_else_is_refused() {
     };
 
     assert!(with(|_| ()).is_ok());
-    for change in [
-        (|one| one.number = 3) as fn(&mut Checkpoint),
+    let changes: [fn(&mut Checkpoint); 5] = [
+        |one| one.number = 3,
         |one| one.first = 1,
         |one| one.seq = 5,
         |one| one.previous = "00".repeat(32),
         |one| one.hash = "00".repeat(32),
-    ] {
+    ];
+    for change in changes {
         let refused = with(change);
         assert!(
             matches!(refused, Err(Fault::Checkpoint { first: 4, .. })),
@@ -229,7 +230,7 @@ fn what_the_key_signed_as_something_else_is_no_checkpoint() {
         panic!("a checkpoint")
     };
     let payload = parse_compact(&signed).unwrap();
-    let payload = payload.verify(&book.key.public()).unwrap();
+    let payload = payload.verify(book.key.public()).unwrap();
     let signed = sign_compact("at+jwt", &payload, &book.key).unwrap();
     let mut lines = book.lines.clone();
     lines[5] = Line::Checkpoint { signed }.write().unwrap();

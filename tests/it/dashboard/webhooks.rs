@@ -79,6 +79,23 @@ async fn a_webhook_is_made_tried_changed_and_removed() {
     assert_eq!(receiver.take()[0].json(), got[0].json());
     let log = browser.get(&format!("{page}?state=delivered")).await.text();
     assert!(log.contains("sent again"), "{log}");
+}
+
+#[tokio::test]
+async fn a_webhook_is_rotated_changed_disabled_and_removed() {
+    let town = Town::with_settings(SETTINGS).await;
+    let key = town.operator().full_key().await;
+    let receiver = Receiver::new().await;
+    let browser = Browser::signed_in(&town, &key.token).await;
+    let fields = [
+        ("url", receiver.url.as_str()),
+        ("description", "ops"),
+        ("events", "token.reported"),
+        ("events", "token.revoked"),
+    ];
+    let made = browser.submit(NEW, NEW, &fields).await;
+    let secret = between(&made.text(), "readonly value=\"", "\"");
+    let page = between(&made.text(), "primary\" href=\"", "\"");
 
     // Both secrets for an hour.
     let path = format!("{page}/rotate");

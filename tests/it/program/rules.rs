@@ -27,7 +27,7 @@ fn expressions() -> Vec<String> {
 fn mentions(expression: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (at, _) in expression.match_indices("hallpass_") {
-        let rest = &expression[at..];
+        let (_, rest) = expression.split_at(at);
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let (name, rest) = rest.split_at(end.unwrap_or(rest.len()));
         found.push((name.to_owned(), rest.to_owned()));
@@ -65,8 +65,8 @@ fn every_metric_of_a_rule_is_there() {
             );
             // One value of a label, whose first increase must be seen: it is there from the start.
             if expression.starts_with("increase(") {
-                let end = rest.find('}').unwrap();
-                let series = format!("{name}{}", &rest[..=end]);
+                let (labels, _) = rest.split_once('}').unwrap();
+                let series = format!("{name}{labels}}}");
                 assert!(page.contains(&format!("{series} 0\n")), "{series}: {page}");
             }
         }
