@@ -56,10 +56,10 @@ impl Metrics {
             minted: ByEnvironment::default(),
             renewed: ByEnvironment::default(),
             exchanged: ByEnvironment::default(),
-            refusals: Counters::default(),
+            refusals: Counters::at_zero(&["LEDGER_BATCH_FULL"]),
             authentication_failures: Counters::default(),
             revocations: Counters::default(),
-            webhooks: Counters::default(),
+            webhooks: Counters::at_zero(&["delivered", "overflowed"]),
             gate_allowed: AtomicU64::new(0),
             gate_refused: AtomicU64::new(0),
         }
@@ -363,6 +363,13 @@ impl fmt::Display for Seconds {
 struct Counters(RwLock<BTreeMap<&'static str, AtomicU64>>);
 
 impl Counters {
+    /// With values that are shown before they are counted first. Prometheus sees no increase where
+    /// a series begins, so an alarm about one of these would miss the first time.
+    fn at_zero(values: &[&'static str]) -> Self {
+        let zeros = values.iter().map(|value| (*value, AtomicU64::default()));
+        Self(RwLock::new(zeros.collect()))
+    }
+
     fn add(&self, value: &'static str) {
         if let Ok(counters) = self.0.read()
             && let Some(counter) = counters.get(value)

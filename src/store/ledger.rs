@@ -1,6 +1,7 @@
 //! The seal of the ledger: its head, its checkpoints, its keys; and entries as they are sealed.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use sqlx::FromRow;
 
 use super::error::{corrupt, one_row};
@@ -285,17 +286,60 @@ pub async fn ids(
     }))
 }
 
+/// How many entries there are behind one, up to another.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn count(conn: Conn<'_>, kind: Kind, after: &str, last: &str) -> Result<i64, StoreError> {
+    let text = match kind {
+        Kind::Audit => "SELECT COUNT(*) FROM audit WHERE id > $1 AND id <= $2",
+        Kind::Session => "SELECT COUNT(*) FROM session WHERE id > $1 AND id <= $2",
+    };
+    Ok(on_conn!(conn, |c| {
+        sqlx::query_scalar(text)
+            .bind(after)
+            .bind(last)
+            .fetch_one(c)
+            .await?
+    }))
+}
+
 /// An entry as it is sealed: every column of its row, in this order. The form is for ever: the hash
 /// of an entry is computed anew when it is exported.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
     /// Its id.
     pub id: String,
-    /// What is hashed, as JSON without white space.
-    pub data: Map<String, Value>,
+    row: Row,
 }
 
-#[derive(FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Row {
+    Audit(AuditRow),
+    Session(SessionRow),
+}
+
+impl Sealed {
+    /// What is hashed: JSON without white space.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`].
+    pub fn bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&self.row)
+    }
+
+    /// The same, to be written into an export.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`].
+    pub fn data(&self) -> Result<Map<String, Value>, serde_json::Error> {
+        serde_json::from_slice(&self.bytes()?)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct AuditRow {
     id: String,
     at: i64,
@@ -312,7 +356,8 @@ struct AuditRow {
     details: String,
 }
 
-#[derive(FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct SessionRow {
     id: String,
     family_id: String,
@@ -334,60 +379,21 @@ struct SessionRow {
     detail: String,
 }
 
-fn sealed(id: String, data: Value) -> Sealed {
-    let data = match data {
-        Value::Object(data) => data,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Map::new()
-        }
-    };
-    Sealed { id, data }
-}
-
 impl From<AuditRow> for Sealed {
     fn from(row: AuditRow) -> Self {
-        let data = json!({
-            "id": row.id,
-            "at": row.at,
-            "action": row.action,
-            "outcome": row.outcome,
-            "accountId": row.account_id,
-            "parentId": row.parent_id,
-            "actorId": row.actor_id,
-            "keyId": row.key_id,
-            "sessionId": row.session_id,
-            "target": row.target,
-            "requestId": row.request_id,
-            "address": row.address,
-            "details": row.details,
-        });
-        sealed(row.id, data)
+        Self {
+            id: row.id.clone(),
+            row: Row::Audit(row),
+        }
     }
 }
 
 impl From<SessionRow> for Sealed {
     fn from(row: SessionRow) -> Self {
-        let data = json!({
-            "id": row.id,
-            "familyId": row.family_id,
-            "accountId": row.account_id,
-            "parentId": row.parent_id,
-            "actorId": row.actor_id,
-            "keyId": row.key_id,
-            "environment": row.environment,
-            "audience": row.audience,
-            "issuedAt": row.issued_at,
-            "expiresAt": row.expires_at,
-            "renewableUntil": row.renewable_until,
-            "familyTag": row.family_tag,
-            "tags": row.tags,
-            "logId": row.log_id,
-            "position": row.position,
-            "requestId": row.request_id,
-            "address": row.address,
-            "detail": row.detail,
-        });
-        sealed(row.id, data)
+        Self {
+            id: row.id.clone(),
+            row: Row::Session(row),
+        }
     }
 }
 

@@ -76,7 +76,18 @@ await check('the key is made, shown once and copied by a button', async () => {
   // The page again is the same key again, and no second one.
   await page.reload()
   assert.equal(await page.getByLabel('API key').inputValue(), scoped)
-  await page.getByRole('link', { name: 'Go to the key' }).click()
+  // It is tried at once, as a backend would use it.
+  await page.getByRole('button', { name: 'Mint a session with it' }).click()
+  assert.equal(await page.getByLabel('With the key').inputValue(), scoped)
+  assert.equal(await page.getByLabel('On', { exact: true }).inputValue(), 'bot/b1')
+  await page.getByRole('button', { name: 'Mint' }).click()
+  const minted = await page.getByLabel('Session token').inputValue()
+  await page.getByText('conversation/').first().waitFor()
+  await page.getByRole('link', { name: 'Go to the session' }).click()
+  await page.getByRole('link', { name: 'widget backend' }).or(page.getByText('Minted with')).first().waitFor()
+  assert.equal(await status(minted), 200)
+  await page.goto(`${url}/ui/keys`)
+  await page.getByRole('link', { name: 'widget backend' }).click()
   await page.getByRole('heading', { name: 'widget backend' }).waitFor()
   assert.ok(!(await page.content()).includes(scoped))
   assert.equal((await api('bot/b1/session/create', {}, scoped)).status, 200)
@@ -127,6 +138,12 @@ await check('the key is revoked after a question', async () => {
   await page.getByRole('button', { name: 'Revoke for ever' }).click()
   await page.getByText('The key is revoked').waitFor()
   assert.equal(await status(scoped), 401)
+  // What it was and did is one click away, though it is gone.
+  await page.getByRole('link', { name: 'This key in the ledger' }).click()
+  const rows = await page.locator('tbody').innerText()
+  for (const action of ['token.create', 'session.create', 'token.rotate', 'token.delete']) {
+    assert.ok(rows.includes(action), action)
+  }
 })
 
 await check('all of it is in the ledger', async () => {
@@ -140,6 +157,28 @@ await check('all of it is in the ledger', async () => {
     page.getByRole('link', { name: 'Export' }).click(),
   ])
   assert.equal(download.suggestedFilename(), 'ledger.jsonl')
+})
+
+await check('a webhook is made, its URL judged, a test event sent, and the webhook deleted', async () => {
+  await page.getByRole('link', { name: 'Webhooks' }).click()
+  await page.getByRole('link', { name: 'New webhook' }).click()
+  await page.getByLabel('URL').fill('https://169.254.169.254/latest')
+  await page.getByLabel('token.reported').check()
+  await page.getByRole('button', { name: 'Create webhook' }).click()
+  await page.getByRole('alert').getByText('a public host').waitFor()
+  assert.equal(await page.getByLabel('token.reported').isChecked(), true)
+  // A name that leads nowhere: it is stored, and what is sent fails.
+  await page.getByLabel('URL').fill('https://hooks.invalid/hallpass')
+  await page.getByRole('button', { name: 'Create webhook' }).click()
+  assert.match(await page.getByLabel('Secret').inputValue(), /^whsec_/)
+  await page.getByRole('link', { name: 'Go to the webhook' }).click()
+  await page.getByRole('button', { name: 'Send a test event' }).click()
+  await page.getByText('It is on its way').waitFor()
+  await page.getByText('webhook.test').first().waitFor()
+  await shot(page, 'webhook')
+  await page.getByRole('link', { name: 'Delete' }).click()
+  await page.getByRole('button', { name: 'Delete the webhook' }).click()
+  await page.getByText('The webhook is deleted').waitFor()
 })
 
 const hostile = '<img src=x onerror=alert(1)><script>alert(2)</script>'
@@ -250,7 +289,9 @@ const ids = {
   key: (await api('token/list')).body.items[0].id,
   account: (await api('user/list')).body.items[0].id,
   session: (await api('session/list')).body.items[0].id,
+  webhook: (await api('webhook/create', { url: 'https://hooks.invalid/hallpass' })).body.id,
 }
+await api(`webhook/${ids.webhook}/test`, {})
 const pages = [
   'keys',
   'keys?q=nothing-like-that',
@@ -268,6 +309,12 @@ const pages = [
   'accounts/new',
   `accounts/${ids.account}`,
   `accounts/${ids.account}/delete`,
+  'webhooks',
+  'webhooks/new',
+  `webhooks/${ids.webhook}`,
+  `webhooks/${ids.webhook}/edit`,
+  `webhooks/${ids.webhook}/rotate`,
+  `webhooks/${ids.webhook}/delete`,
   'ledger',
   'ledger/acted',
   'usage',
@@ -288,7 +335,7 @@ for (const [look, options] of Object.entries(looks)) {
   })
   await signIn(window.page, operatorKey)
   for (const path of pages) {
-    const name = path.replace(/(key|ses|usr)_\w{10,}/, '$1')
+    const name = path.replace(/(key|ses|usr|whk)_\w{10,}/, '$1')
     await check(`${look}: /ui/${name} is accessible and fits`, async () => {
       await window.page.goto(`${url}/ui/${path}`)
       await shot(window.page, `${look}-${name.replace(/\W+/g, '-')}`)

@@ -8,3 +8,4 @@ mod browser;
 mod forms;
 mod pages;
 mod signing_in;
+mod webhooks;

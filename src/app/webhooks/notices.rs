@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::webhook::EventKind;
 use crate::store::key_notices::{self, KeyNotice, Told};
 use crate::store::webhook_outbox;
+use crate::token::SigningKeyState;
 
 /// How long before it expires a key is told of, in seconds (7 days).
 pub(crate) const EXPIRING_SECS: i64 = 7 * 86_400;
@@ -116,7 +117,8 @@ impl App {
         Ok(())
     }
 
-    /// Tells of keys that expire soon, and once a day of keys that nobody uses.
+    /// Tells of keys that expire soon, of signing keys that are replaced soon, and once a day of keys
+    /// that nobody uses.
     ///
     /// # Errors
     /// [`Error`].
@@ -140,10 +142,17 @@ impl App {
             Vec::new()
         };
         drop(read);
-        if expiring.is_empty() && unused.is_empty() {
+        let rotating = self.rotating(now).await?;
+        if expiring.is_empty() && unused.is_empty() && rotating.is_empty() {
             return Ok(());
         }
         let mut tx = self.store.write().await?;
+        for news in &rotating {
+            let notice = format!("rotating:{}", news.subject);
+            if webhook_outbox::note(tx.conn(), &notice, now).await? {
+                self.tell(tx.conn(), news).await?;
+            }
+        }
         for key in &expiring {
             let Some(expires_at) = key.expires_at else {
                 continue;
@@ -166,6 +175,51 @@ impl App {
         tx.commit().await?;
         self.webhooks.wake();
         Ok(())
+    }
+}
+
+impl App {
+    /// Signing keys that are replaced soon. The schedule does it by itself; who keeps copies of the
+    /// published keys wants to know before.
+    async fn rotating(&self, now: Timestamp) -> Result<Vec<News>, Error> {
+        let Some(period_secs) = self.policy.rotation.period_secs() else {
+            return Ok(Vec::new());
+        };
+        let before_secs = EXPIRING_SECS.min(period_secs / 4);
+        let mut news = Vec::new();
+        for key in self.list_signing_keys().await? {
+            let Some(since) = key
+                .activated_at
+                .filter(|_| key.state == SigningKeyState::Active)
+            else {
+                continue;
+            };
+            let at = since.plus_secs(period_secs);
+            if at.plus_secs(-before_secs) > now {
+                continue;
+            }
+            let details = object([
+                ("environment", Some(json!(key.environment))),
+                ("algorithm", Some(json!(key.algorithm))),
+                ("rotatesAt", Some(json!(at))),
+            ]);
+            news.push(News {
+                kind: EventKind::SigningKeyExpiring,
+                account: self.operator.clone(),
+                parent: None,
+                at: now,
+                ordinal: now.millis().saturating_mul(1000),
+                environment: Some(key.environment),
+                data: object([
+                    ("at", Some(json!(now))),
+                    ("userId", Some(json!(self.operator))),
+                    ("targetId", Some(json!(key.kid))),
+                    ("details", Some(details)),
+                ]),
+                subject: key.kid,
+            });
+        }
+        Ok(news)
     }
 }
 

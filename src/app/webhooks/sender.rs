@@ -357,6 +357,34 @@ mod tests {
         assert_eq!(allowed(&policy, std::iter::empty()), Err(Problem::Name));
     }
 
+    /// Whatever URL was stored before the settings became narrower.
+    #[tokio::test]
+    async fn nothing_is_sent_in_clear_text_unless_it_is_allowed() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let sender = Sender::new(&WebhookPolicy {
+            addresses: AddressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]),
+            ..policy()
+        })
+        .unwrap();
+
+        let outcome = sender
+            .send(Letter {
+                url: format!("http://{}/", listener.local_addr().unwrap()),
+                id: "evt_1".to_owned(),
+                timestamp: "1767225600".to_owned(),
+                signature: "v1,x".to_owned(),
+                simple: "sha256=x".to_owned(),
+                simple_previous: None,
+                body: "{}".to_owned(),
+            })
+            .await;
+
+        assert_eq!(outcome, Outcome::None(Problem::Connection));
+        let asked = listener.accept().unwrap_err();
+        assert_eq!(asked.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
     /// The name is judged where it is resolved, on the way to the connection.
     #[tokio::test]
     async fn a_name_that_leads_inside_is_not_connected_to() {

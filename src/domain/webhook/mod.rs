@@ -27,6 +27,7 @@ pub enum EventKind {
     UserDeleted,
     UserImpersonated,
     SessionRevoked,
+    SigningKeyExpiring,
     SigningKeyRotated,
     SigningKeyRevoked,
     LimitExceeded,
@@ -35,7 +36,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::TokenCreated,
         Self::TokenUpdated,
         Self::TokenRotated,
@@ -47,6 +48,7 @@ impl EventKind {
         Self::UserDeleted,
         Self::UserImpersonated,
         Self::SessionRevoked,
+        Self::SigningKeyExpiring,
         Self::SigningKeyRotated,
         Self::SigningKeyRevoked,
         Self::LimitExceeded,
@@ -67,6 +69,7 @@ impl EventKind {
             Self::UserDeleted => "user.deleted",
             Self::UserImpersonated => "user.impersonated",
             Self::SessionRevoked => "session.revoked",
+            Self::SigningKeyExpiring => "signing-key.expiring",
             Self::SigningKeyRotated => "signing-key.rotated",
             Self::SigningKeyRevoked => "signing-key.revoked",
             Self::LimitExceeded => "limit.exceeded",

@@ -132,7 +132,7 @@ pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
                 (term("Name", &html! { span dir="auto" { (text(&account, "name")) } }))
                 (term("Email", &html! { (text(&account, "email")) }))
                 @if !text(&account, "externalId").is_empty() {
-                    (term("External id", &html! { span.mono { (text(&account, "externalId")) } }))
+                    (term("External id", &html! { span.mono dir="auto" { (text(&account, "externalId")) } }))
                 }
                 @if !text(&account, "description").is_empty() {
                     (term("Description", &html! { span dir="auto" { (text(&account, "description")) } }))

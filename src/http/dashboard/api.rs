@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, ORIGIN, USER_AGENT};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, ORIGIN, USER_AGENT};
 use axum::http::{HeaderValue, Method, Request, StatusCode};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
@@ -27,6 +27,7 @@ pub(super) struct Ask {
     once: Option<String>,
     lines: bool,
     as_child: Option<String>,
+    key: Option<String>,
 }
 
 impl Ask {
@@ -40,6 +41,7 @@ impl Ask {
             once: None,
             lines: false,
             as_child: None,
+            key: None,
         }
     }
 
@@ -77,6 +79,15 @@ impl Ask {
     /// As a child.
     pub(super) fn for_child(mut self, id: &str) -> Self {
         self.as_child = Some(id.to_owned());
+        self
+    }
+
+    /// With this key, as whoever holds it would, in place of the one that signed in. Nothing when it
+    /// is empty.
+    pub(super) fn with_key(mut self, key: &str) -> Self {
+        if !key.is_empty() {
+            self.key = Some(key.to_owned());
+        }
         self
     }
 
@@ -150,10 +161,20 @@ impl Visit<'_> {
         if ask.body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let acting = self.user.as_ref().and_then(User::acting);
+        // Another key speaks for itself.
+        let user = self.user.as_ref().filter(|_| ask.key.is_none());
+        let acting = user.and_then(User::acting);
+        let bearer = ask.key.as_ref().map(|key| format!("Bearer {key}"));
         for (name, value) in [
-            ("x-runas-user-id", ask.as_child.as_deref().or(acting)),
-            ("idempotency-key", ask.once.as_deref()),
+            (AUTHORIZATION, bearer.as_deref()),
+            (
+                HeaderName::from_static("x-runas-user-id"),
+                ask.as_child.as_deref().or(acting),
+            ),
+            (
+                HeaderName::from_static("idempotency-key"),
+                ask.once.as_deref(),
+            ),
         ] {
             if let Some(value) = value {
                 let value = HeaderValue::from_str(value)
@@ -165,7 +186,7 @@ impl Visit<'_> {
         if let Some(peer) = self.parts.extensions.get::<PeerAddr>() {
             extensions.insert(*peer);
         }
-        if let Some(user) = &self.user {
+        if let Some(user) = user {
             extensions.insert(user.credential());
         }
         let mut template = None;

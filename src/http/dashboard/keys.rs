@@ -1,5 +1,6 @@
 //! API keys: the list, one key, and what is done to it.
 
+use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -15,20 +16,63 @@ use super::show::{
 };
 use super::visit::Visit;
 use crate::app::error::Error;
+use crate::app::webhooks::{EXPIRING_SECS, UNUSED_SECS};
+use crate::domain::id::KeyId;
+use crate::domain::time::Timestamp;
 
-const STATES: [(&str, &str); 4] = [
+const STATES: [(&str, &str); 6] = [
     ("", "Any state"),
     ("active", "Active"),
     ("disabled", "Disabled"),
     ("expired", "Expired"),
+    ("expiring", "Expires in 7 days"),
+    ("unused", "Unused for 90 days"),
 ];
+
+/// Whether a key that works expires soon.
+fn is_expiring(key: &Value, now: Timestamp) -> bool {
+    let soon = now.plus_secs(EXPIRING_SECS);
+    text(key, "state") == "active" && instant(key, "expiresAt").is_some_and(|end| end <= soon)
+}
+
+/// Whether nobody has used a key that works for long.
+fn is_unused(key: &Value, now: Timestamp) -> bool {
+    let last = instant(key, "lastUsedAt").or(instant(key, "createdAt"));
+    let long_ago = now.plus_secs(-UNUSED_SECS);
+    text(key, "state") == "active" && last.is_some_and(|last| last <= long_ago)
+}
+
+/// Whether a key is in a state of the filter.
+fn is_like(key: &Value, wanted: &str, now: Timestamp) -> bool {
+    match wanted {
+        "" => true,
+        "expiring" => is_expiring(key, now),
+        "unused" => is_unused(key, now),
+        state => text(key, "state") == state,
+    }
+}
+
+/// What is to be seen to before it hurts, of the keys that are shown.
+fn warnings(keys: &[Value], now: Timestamp) -> Markup {
+    let count = |is: fn(&Value, Timestamp) -> bool| keys.iter().filter(|key| is(key, now)).count();
+    let (expiring, unused) = (count(is_expiring), count(is_unused));
+    html! {
+        @if expiring > 0 {
+            p.notice { a href="/ui/keys?state=expiring" { (expiring) " of these keys expire within 7 days" } "." }
+        }
+        @if unused > 0 {
+            p.notice { a href="/ui/keys?state=unused" { (unused) " of these keys were not used for 90 days" } "; disable what nobody needs." }
+        }
+    }
+}
 const ENVIRONMENTS: [(&str, &str); 3] = [("", "Live and test"), ("live", "Live"), ("test", "Test")];
 
 pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
     let (searched, wanted) = (visit.query.get("q"), visit.query.get("state"));
+    let now = visit.now();
     let ask = Ask::get("token/list").with("environment", visit.query.get("environment"));
     let listed = collect(&visit, ask, |key| {
-        (wanted.is_empty() || text(key, "state") == wanted)
+        is_like(key, wanted, now)
             && has_text(
                 key,
                 &["name", "description", "externalId", "hint", "id"],
@@ -36,13 +80,14 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
             )
     })
     .await?;
-    let now = visit.now();
     let body = html! {
         div.head {
             h1 { "Keys" }
             @if visit.may_change("token/create", "tokens") { a.button.primary href="/ui/keys/new" { "New key" } }
         }
         (visit.notice())
+        @if visit.query.get("done") == "revoked" { (gone_in_ledger(&visit, visit.query.get("gone"))) }
+        @if !["expiring", "unused"].contains(&wanted) { (warnings(&listed.items, now)) }
         form.filters method="get" action="/ui/keys" role="search" {
             label.hide for="q" { "Search" }
             input id="q" name="q" type="search" value=(searched) placeholder="Name, hint, external id";
@@ -70,7 +115,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
     Ok(visit.page("Keys", &body))
 }
 
-fn row(visit: &Visit<'_>, key: &Value, now: crate::domain::time::Timestamp) -> Markup {
+fn row(visit: &Visit<'_>, key: &Value, now: Timestamp) -> Markup {
     let id = text(key, "id");
     let name = text(key, "name");
     let own = visit.user.as_ref().is_some_and(|user| user.key_id() == id);
@@ -87,6 +132,8 @@ fn row(visit: &Visit<'_>, key: &Value, now: crate::domain::time::Timestamp) -> M
                 (state(text(key, "state")))
                 @if text(key, "environment") == "test" { " " span.badge.test { "test" } }
                 @if is(key, "operator") { " " span.badge { "operator" } }
+                @if is_expiring(key, now) { " " span.badge.warn { "expires " (time(instant(key, "expiresAt"), now)) } }
+                @if is_unused(key, now) { " " span.badge.warn { "unused" } }
             }
             td data-label="May call" { (summary(key)) }
             td data-label="Last used" { (time(instant(key, "lastUsedAt"), now)) }
@@ -120,10 +167,29 @@ async fn fetch(visit: &Visit<'_>) -> Result<Value, Failure> {
 }
 
 pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
-    let key = fetch(&visit).await?;
+    let key = match fetch(&visit).await {
+        Ok(key) => key,
+        Err(failure) if failure.status() == StatusCode::NOT_FOUND => {
+            return Ok(nothing(&visit));
+        }
+        Err(failure) => return Err(failure),
+    };
     let tried = new_key::try_existing(&visit, &key).await?;
     let body = one(&visit, &key, &html! {}, &tried);
     Ok(visit.page(title(&key), &body))
+}
+
+/// There is no such key, any more perhaps: links of the ledger lead to keys that were deleted.
+fn nothing(visit: &Visit<'_>) -> Response {
+    let body = html! {
+        p.crumb { a href="/ui/keys" { "Keys" } }
+        h1 { "There is no such key" }
+        p { "It was deleted, or it is not a key of this account." }
+        (gone_in_ledger(visit, visit.param(0)))
+    };
+    visit
+        .frame()
+        .render_with(StatusCode::NOT_FOUND, "There is no such key", &body)
 }
 
 fn title(key: &Value) -> &str {
@@ -171,7 +237,7 @@ fn one(visit: &Visit<'_>, key: &Value, above: &Markup, tried: &Markup) -> Markup
                         (term("Description", &html! { span dir="auto" { (text(key, "description")) } }))
                     }
                     @if !text(key, "externalId").is_empty() {
-                        (term("External id", &html! { span.mono { (text(key, "externalId")) } }))
+                        (term("External id", &html! { span.mono dir="auto" { (text(key, "externalId")) } }))
                     }
                     (term("Made", &time(instant(key, "createdAt"), now)))
                     (term("Expires", &time(instant(key, "expiresAt"), now)))
@@ -181,7 +247,7 @@ fn one(visit: &Visit<'_>, key: &Value, above: &Markup, tried: &Markup) -> Markup
                             " from " span.mono { (text(key, "lastUsedAddress")) }
                         }
                         @if !text(key, "lastUsedAgent").is_empty() {
-                            br; span.faint { (text(key, "lastUsedAgent")) }
+                            br; span.faint dir="auto" { (text(key, "lastUsedAgent")) }
                         }
                     }))
                     @if !text(key, "makerId").is_empty() {
@@ -191,7 +257,12 @@ fn one(visit: &Visit<'_>, key: &Value, above: &Markup, tried: &Markup) -> Markup
                         (term("Granted by", &id_text(text(key, "grantorId"))))
                     }
                 }
-                p { a href=(format!("/ui/sessions?tokenId={}", escape(id))) { "Sessions of this key" } }
+                p {
+                    a href=(format!("/ui/sessions?tokenId={}", escape(id))) { "Sessions of this key" }
+                    @if visit.may("GET", "audit/list", Some("audit")) {
+                        " · " (in_ledger(id))
+                    }
+                }
             }
             section.card {
                 h2 { "Secrets" }
@@ -209,7 +280,7 @@ fn one(visit: &Visit<'_>, key: &Value, above: &Markup, tried: &Markup) -> Markup
     }
 }
 
-fn secrets(key: &Value, now: crate::domain::time::Timestamp) -> Markup {
+fn secrets(key: &Value, now: Timestamp) -> Markup {
     let secrets = key.get("secrets").and_then(Value::as_array);
     html! {
         table.small {
@@ -365,5 +436,18 @@ pub(super) async fn end_sessions(visit: Visit<'_>) -> Result<Response, Failure> 
 pub(super) async fn revoke(visit: Visit<'_>) -> Result<Response, Failure> {
     let path = format!("token/{}/delete", escape(visit.param(0)));
     visit.ask(Ask::post(path, json!({}))).await?;
-    Ok(redirect("/ui/keys?done=revoked"))
+    Ok(redirect(&format!(
+        "/ui/keys?done=revoked&gone={}",
+        escape(visit.param(0))
+    )))
+}
+
+fn in_ledger(id: &str) -> Markup {
+    html! { a href=(format!("/ui/ledger?q={}", escape(id))) { "This key in the ledger" } }
+}
+
+/// Where one reads of a key that is gone, for those who may.
+fn gone_in_ledger(visit: &Visit<'_>, id: &str) -> Markup {
+    let readable = visit.may("GET", "audit/list", Some("audit")) && KeyId::parse(id).is_ok();
+    html! { @if readable { p { (in_ledger(id)) } } }
 }

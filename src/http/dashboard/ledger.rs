@@ -10,7 +10,7 @@ use super::api::Ask;
 use super::fields::escape;
 use super::page::Failure;
 use super::show::{
-    Listed, collect, id_link, id_text, instant, is_filtered, pager, select, text, time,
+    KeyNames, Listed, collect, id_link, id_text, instant, is_filtered, pager, select, text, time,
 };
 use super::visit::Visit;
 use crate::domain::audit::Action;
@@ -36,6 +36,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
         searched.is_empty() || entry.to_string().contains(searched)
     })
     .await?;
+    let entries = entries(&visit, &listed, "/ui/ledger").await;
     let mut export = String::from("/ui/ledger/export?");
     for name in ["userId", "action"] {
         if let Some(value) = visit.query.some(name) {
@@ -52,14 +53,14 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
             label.hide for="q" { "Search" }
             input id="q" name="q" type="search" value=(searched) placeholder="Id, address, request";
             label.hide for="userId" { "Account" }
-            input.mono id="userId" name="userId" type="text" value=(visit.query.get("userId")) placeholder="usr_…" size="16";
+            input.mono id="userId" name="userId" type="text" value=(visit.query.get("userId")) placeholder="Account id, usr_…" size="16";
             label.hide for="action" { "What" }
             (select("action", visit.query.get("action"), &actions()))
             label.hide for="order" { "Order" }
             (select("order", visit.query.get("order"), &[("desc", "Newest first"), ("asc", "Oldest first")]))
             button type="submit" { "Filter" }
         }
-        (entries(&visit, &listed, "/ui/ledger"))
+        (entries)
     };
     Ok(visit.page("Ledger", &body))
 }
@@ -77,17 +78,19 @@ pub(super) async fn acted(visit: Visit<'_>) -> Result<Response, Failure> {
         !actor.is_empty() && actor != me
     })
     .await?;
+    let entries = entries(&visit, &listed, "/ui/ledger/acted").await;
     let body = html! {
         p.crumb { a href="/ui/ledger" { "Ledger" } }
         h1 { "Who acted for me" }
         p.help { "What was done as " span.mono { (me) } " by another account." }
-        (entries(&visit, &listed, "/ui/ledger/acted"))
+        (entries)
     };
     Ok(visit.page("Who acted for me", &body))
 }
 
-fn entries(visit: &Visit<'_>, listed: &Listed, path: &str) -> Markup {
+async fn entries(visit: &Visit<'_>, listed: &Listed, path: &str) -> Markup {
     let now = visit.now();
+    let names = KeyNames::read(visit).await;
     html! {
         @if listed.items.is_empty() {
             p.empty { @if is_filtered(visit) { "The ledger has nothing like that." } @else { "There is nothing yet." } }
@@ -99,14 +102,14 @@ fn entries(visit: &Visit<'_>, listed: &Listed, path: &str) -> Markup {
                     th scope="col" { "By" } th scope="col" { "Key" } th scope="col" { "Concerns" }
                     th scope="col" { "From" } th scope="col" { "Details" }
                 } }
-                tbody { @for entry in &listed.items { (row(entry, now)) } }
+                tbody { @for entry in &listed.items { (row(entry, &names, now)) } }
             }
             (pager(visit, listed, path))
         }
     }
 }
 
-fn row(entry: &Value, now: Timestamp) -> Markup {
+fn row(entry: &Value, names: &KeyNames, now: Timestamp) -> Markup {
     let (user, actor) = (text(entry, "userId"), text(entry, "actorId"));
     let session = text(entry, "sessionId");
     let target = text(entry, "targetId");
@@ -119,14 +122,15 @@ fn row(entry: &Value, now: Timestamp) -> Markup {
             }
             td data-label="For" { (id_text(user)) }
             td data-label="By" {
-                @if actor.is_empty() { span.faint { "the command line" } }
-                @else if actor == user { span.faint { "itself" } }
+                @if actor.is_empty() { span.faint.word { "the command line" } }
+                @else if actor == user { span.faint.word { "itself" } }
                 @else { strong { (id_text(actor)) } }
             }
-            td data-label="Key" { @if !text(entry, "tokenId").is_empty() { (id_link("/ui/keys", text(entry, "tokenId"))) } }
+            td data-label="Key" { @if !text(entry, "tokenId").is_empty() { (names.link(text(entry, "tokenId"))) } }
             td data-label="Concerns" {
                 @if !session.is_empty() { (id_link("/ui/sessions", session)) }
-                @if target.starts_with("key_") { (id_link("/ui/keys", target)) }
+                @if target.starts_with("key_") { (names.link(target)) }
+                @else if target.starts_with("whk_") { (id_link("/ui/webhooks", target)) }
                 @else if !target.is_empty() { (id_text(target)) }
             }
             td.mono data-label="From" { (text(entry, "address")) }

@@ -23,6 +23,7 @@ mod sign_in;
 mod signing_keys;
 mod usage;
 mod visit;
+mod webhooks;
 
 use std::pin::Pin;
 
@@ -106,6 +107,7 @@ pub(super) const PAGES: &[Page] = &[
     page!("GET"  "/ui/sessions"                   SignedIn sessions::list),
     page!("GET"  "/ui/sessions/mint"              SignedIn sessions::mint_form),
     page!("POST" "/ui/sessions/mint"              Form     sessions::mint),
+    page!("POST" "/ui/sessions/mint/with"         Form     sessions::mint_with),
     page!("GET"  "/ui/sessions/inspect"           SignedIn inspect::form),
     page!("POST" "/ui/sessions/inspect"           Form     inspect::inspect),
     page!("GET"  "/ui/sessions/{id}"              SignedIn sessions::show),
@@ -121,6 +123,19 @@ pub(super) const PAGES: &[Page] = &[
     page!("POST" "/ui/accounts/{id}/end-sessions" Button   accounts::end_sessions),
     page!("POST" "/ui/accounts/{id}/act"          Button   accounts::act),
     page!("POST" "/ui/act/end"                    Button   accounts::act_no_more),
+    page!("GET"  "/ui/webhooks"                   SignedIn webhooks::list),
+    page!("GET"  "/ui/webhooks/new"               SignedIn webhooks::new),
+    page!("POST" "/ui/webhooks/new"               Form     webhooks::create),
+    page!("GET"  "/ui/webhooks/{id}"              SignedIn webhooks::show),
+    page!("GET"  "/ui/webhooks/{id}/edit"         SignedIn webhooks::edit),
+    page!("POST" "/ui/webhooks/{id}/edit"         Form     webhooks::change),
+    page!("GET"  "/ui/webhooks/{id}/{act}"        SignedIn webhooks::confirm),
+    page!("POST" "/ui/webhooks/{id}/test"         Button   webhooks::test),
+    page!("POST" "/ui/webhooks/{id}/replay/{delivery}" Button webhooks::replay),
+    page!("POST" "/ui/webhooks/{id}/rotate"       Button   webhooks::rotate),
+    page!("POST" "/ui/webhooks/{id}/disable"      Button   webhooks::disable),
+    page!("POST" "/ui/webhooks/{id}/enable"       Button   webhooks::enable),
+    page!("POST" "/ui/webhooks/{id}/delete"       Button   webhooks::delete),
     page!("GET"  "/ui/ledger"                     SignedIn ledger::list),
     page!("GET"  "/ui/ledger/acted"               SignedIn ledger::acted),
     page!("GET"  "/ui/ledger/export"              SignedIn ledger::export),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::api::Ask;
 use super::page::{Failure, counter_example, html_response, problem};
 use super::show::{area, field, input, is, labels, once, secret, select, term, text, texts};
-use super::visit::Visit;
+use super::visit::{User, Visit};
 use crate::domain::restrictions::Manage;
 use crate::domain::time::Timestamp;
 
@@ -105,6 +105,7 @@ fn choice(name: &str, title: &str, chosen: &str) -> Markup {
 fn inputs(visit: &Visit<'_>, template: Option<&Value>) -> Markup {
     let v = |name: &str| value(visit, name).to_owned();
     let placeholders = template.and_then(|template| texts(template, "placeholders"));
+    let is_operator = visit.user.as_ref().is_some_and(User::is_operator);
     let is_full = template.is_some_and(|template| is(template, "unrestricted"));
     html! {
         (field("name", "Name", "", &input("name", &v("name"))))
@@ -119,7 +120,7 @@ fn inputs(visit: &Visit<'_>, template: Option<&Value>) -> Markup {
                 &html! { div #template-routes { (labels(template.get("config").and_then(|config| texts(config, "allowedRoutes")).as_deref(), if is_full { "everything" } else { "not narrowed" })) } })),
         }
         @if !is_full {
-            (field("session-routes", "Routes that its sessions may carry", "One a line. Empty: what the key may call.",
+            (field("session-routes", "Routes that its sessions may carry", "One a line. Empty: what the key may call; on a resource such as bot/b1, what its profile says.",
                 &area("session-routes", visit.form.raw("session-routes"), 3, "conversation/**")))
         }
         div.pair {
@@ -135,7 +136,8 @@ fn inputs(visit: &Visit<'_>, template: Option<&Value>) -> Markup {
             (field("session-seconds", "Longest session, in seconds", "At most 86400.", &input("session-seconds", &v("session-seconds"))))
             fieldset {
                 legend { "It manages" }
-                @for manage in Manage::ALL {
+                // Introspection is granted by operators alone.
+                @for manage in Manage::ALL.into_iter().filter(|manage| is_operator || *manage != Manage::Introspect) {
                     @let name = manage.as_str();
                     label.tick {
                         input type="checkbox" name="manage" value=(name) checked[visit.form.has("manage", name)];
@@ -284,7 +286,10 @@ async fn preview_part(visit: &Visit<'_>) -> Markup {
         return html! { p.faint { "Fill in the form to see what the key would be." } };
     }
     match ask(visit, &token).await {
-        Ok(preview) => answer(&preview),
+        Ok(preview) => {
+            let named = token.pointer("/config/session/allowedRoutes").is_some();
+            answer(&preview, !named)
+        }
         Err(failure) => problem(&failure),
     }
 }
@@ -301,12 +306,25 @@ async fn ask(visit: &Visit<'_>, token: &Value) -> Result<Value, Failure> {
         if !method.is_empty() {
             body.insert("method".to_owned(), method.into());
         }
-        body.insert("path".to_owned(), path.into());
+        body.insert("path".to_owned(), path_of(&path).into());
     }
     visit.ask(Ask::post("token/preview", body)).await
 }
 
-fn answer(preview: &Value) -> Markup {
+/// The path of what was typed, which may be a whole URL from an address bar.
+fn path_of(typed: &str) -> &str {
+    let Some((scheme, rest)) = typed.split_once("://") else {
+        return typed;
+    };
+    if !["http", "https"].contains(&scheme) {
+        return typed;
+    }
+    rest.find('/')
+        .and_then(|begin| rest.get(begin..))
+        .unwrap_or("/")
+}
+
+fn answer(preview: &Value, is_by_profile: bool) -> Markup {
     html! {
         @if is(preview, "permitted") {
             p.verdict.good { "Your key may make this one: it allows nothing that yours does not." }
@@ -321,6 +339,9 @@ fn answer(preview: &Value) -> Markup {
         }
         (tried(preview))
         @if let Some(effective) = preview.get("effective") { (restrictions(effective, false)) }
+        @if is_by_profile {
+            p.help { "On a resource such as bot/b1 a session carries what the profile of the resource says, in place of these routes." }
+        }
     }
 }
 
@@ -357,7 +378,7 @@ pub(super) fn restrictions(config: &Value, unrestricted: bool) -> Markup {
     html! {
         dl {
             (term("May call", &labels(routes(config, "allowedRoutes").as_deref(), open)))
-            (term("Sessions carry", &labels(routes(session, "allowedRoutes").as_deref(), "what the key may call")))
+            (term("Sessions carry", &labels(routes(session, "allowedRoutes").as_deref(), "what the key may call; on a resource such as bot/b1, what its profile says")))
             @for (name, label) in [("permissions", "Permissions"), ("domains", "Domains"), ("cidrs", "Networks")] {
                 @if let Some(list) = texts(config, name) { (term(label, &labels(Some(&list), ""))) }
             }
@@ -444,7 +465,10 @@ pub(super) async fn create(visit: Visit<'_>) -> Result<Response, Failure> {
         Err(failure) => Err(failure),
     };
     match made {
-        Ok(made) => Ok(visit.page("Key created", &created(&made))),
+        Ok(made) => {
+            let body = created(&visit, &made).await;
+            Ok(visit.page("Key created", &body))
+        }
         Err(failure) => {
             let body = whole(&visit, &problem(&failure)).await?;
             Ok(visit
@@ -454,8 +478,10 @@ pub(super) async fn create(visit: Visit<'_>) -> Result<Response, Failure> {
     }
 }
 
-fn created(made: &Value) -> Markup {
+async fn created(visit: &Visit<'_>, made: &Value) -> Markup {
     let id = super::fields::escape(text(made, "id"));
+    let key = visit.ask(Ask::get(format!("token/{id}/fetch"))).await;
+    let on = key.as_ref().ok().and_then(mints_on).unwrap_or_default();
     html! {
         p.crumb { a href="/ui/keys" { "Keys" } }
         h1 { "The key is made" }
@@ -464,10 +490,26 @@ fn created(made: &Value) -> Markup {
             (secret("secret", "API key", text(made, "token")))
             div.actions {
                 a.button.primary href=(format!("/ui/keys/{id}")) { "Go to the key" }
+                form method="post" action="/ui/sessions/mint/with" {
+                    (visit.hidden())
+                    input type="hidden" name="key" value=(text(made, "token"));
+                    input type="hidden" name="on" value=(on);
+                    button type="submit" { "Mint a session with it" }
+                }
                 a.button href="/ui/keys" { "All keys" }
             }
         }
     }
+}
+
+/// The resource on which a key mints, where its routes name one.
+fn mints_on(key: &Value) -> Option<String> {
+    let routes = texts(key.get("config")?, "allowedRoutes")?;
+    routes.iter().find_map(|route| {
+        let path = route.rsplit(' ').next()?;
+        let on = path.strip_suffix("/session/create")?;
+        (!on.contains('*')).then(|| on.to_owned())
+    })
 }
 
 /// A request tried on a key that exists, by the parameters of its page.

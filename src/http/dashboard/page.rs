@@ -35,11 +35,19 @@ impl Failure {
         }
     }
 
-    /// What people are told.
-    pub(super) fn message(&self) -> &str {
-        match self {
-            Self::Api(shown) => &shown.message,
-            Self::Page { message, .. } => message,
+    /// What people are told. The API names fields as programs write them; pages have labels.
+    pub(super) fn message(&self) -> String {
+        let shown = match self {
+            Self::Api(shown) => shown,
+            Self::Page { message, .. } => return message.clone(),
+        };
+        if shown.error_code == "ROUTES_REQUIRED" {
+            return "The key does not narrow routes, so say which the session may call; ** is all of them."
+                .to_owned();
+        }
+        match shown.message.split_once(": ") {
+            Some((field, rest)) => format!("{}: {rest}", label(field)),
+            None => shown.message.clone(),
         }
     }
 
@@ -56,6 +64,21 @@ impl Failure {
             Self::Api(shown) => shown.extra.get("counterExample").map(counter_example),
             Self::Page { .. } => None,
         }
+    }
+}
+
+/// What a page calls a field of the API.
+fn label(field: &str) -> &str {
+    match field {
+        "allowedRoutes" => "Routes",
+        "domains" => "Domains",
+        "durationInSeconds" => "Lives for",
+        "description" => "Description",
+        "email" => "Email",
+        "name" => "Name",
+        "path" => "Path",
+        "url" => "URL",
+        other => other,
     }
 }
 
@@ -104,6 +127,7 @@ impl Frame {
             ("/ui/keys", "Keys", "token/list", Some("tokens")),
             ("/ui/sessions", "Sessions", "session/list", None),
             ("/ui/accounts", "Accounts", "user/list", Some("users")),
+            ("/ui/webhooks", "Webhooks", "webhook/list", Some("webhooks")),
             ("/ui/ledger", "Ledger", "audit/list", Some("audit")),
             ("/ui/usage", "Usage", "usage/fetch", Some("audit")),
         ] {
@@ -171,11 +195,11 @@ impl Frame {
                 div.who {
                     @if environment == "test" { span.badge.test { "test" } }
                     @if user.is_operator() { span.badge { "operator" } }
-                    span.whose title=(user.account_id()) {
+                    span.whose dir="auto" title=(user.account_id()) {
                         (user.account.as_ref().map_or_else(|| user.account_id().to_owned(), account_name))
                     }
                     @let name = text(key, "name");
-                    span.with.mono title="The key with which you signed in" {
+                    span.with.mono dir="auto" title="The key with which you signed in" {
                         @if name.is_empty() { (text(key, "hint")) } @else { (name) }
                     }
                     form method="post" action="/ui/sign-out" {
@@ -209,7 +233,7 @@ impl Frame {
             @if let Some(child) = user.acting() {
                 aside.acting role="status" {
                     p {
-                        strong { "Acting as " (user.account.as_ref().map_or_else(|| child.to_owned(), account_name)) }
+                        strong { "Acting as " bdi { (user.account.as_ref().map_or_else(|| child.to_owned(), account_name)) } }
                         " "
                         span.mono { (child) }
                         @let actor = text(&user.me, "actorId");
@@ -273,6 +297,11 @@ impl Visit<'_> {
             "signing-revoked" => {
                 "The signing key is revoked. Every token that it signed is refused."
             }
+            "webhook-sent" => "It is on its way; load the page again to see what became of it.",
+            "webhook-changed" => "The webhook is changed.",
+            "webhook-enabled" => "The webhook is enabled, and it is forgotten that it failed.",
+            "webhook-disabled" => "The webhook is disabled. Nothing is sent there.",
+            "webhook-deleted" => "The webhook is deleted.",
             "signed-out-everywhere" => "You are signed out everywhere.",
             "signed-out" => "You are signed out.",
             _ => return html! {},

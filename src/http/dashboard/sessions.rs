@@ -10,8 +10,8 @@ use super::new_key::refilled;
 use super::page::{Failure, problem};
 use super::redirect;
 use super::show::{
-    area, collect, field, id_link, id_text, input, instant, is_filtered, labels, once, pager,
-    secret, select, state, term, text, texts, time,
+    KeyNames, area, collect, field, id_link, id_text, input, instant, is_filtered, labels, once,
+    pager, secret, select, state, term, text, texts, time,
 };
 use super::visit::Visit;
 use crate::domain::time::Timestamp;
@@ -39,6 +39,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
     })
     .await?;
     let now = visit.now();
+    let names = KeyNames::read(&visit).await;
     let body = html! {
         div.head {
             h1 { "Sessions" }
@@ -50,7 +51,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
             label.hide for="q" { "Search" }
             input id="q" name="q" type="search" value=(searched) placeholder="Route, id, audience, address";
             label.hide for="tokenId" { "Key" }
-            input.mono id="tokenId" name="tokenId" type="text" value=(key) placeholder="key_…" size="16";
+            input.mono id="tokenId" name="tokenId" type="text" value=(key) placeholder="Key id, key_…" size="16";
             label.hide for="state" { "State" }
             (select("state", wanted, &STATES))
             button type="submit" { "Filter" }
@@ -65,7 +66,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
                     th scope="col" { "May call" } th scope="col" { "Key" } th scope="col" { "Minted" }
                     th scope="col" { "Ends" } th scope="col" { "From" }
                 } }
-                tbody { @for session in &listed.items { (row(session, now)) } }
+                tbody { @for session in &listed.items { (row(session, &names, now)) } }
             }
             (pager(&visit, &listed, "/ui/sessions"))
         }
@@ -73,7 +74,7 @@ pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
     Ok(visit.page("Sessions", &body))
 }
 
-fn row(session: &Value, now: Timestamp) -> Markup {
+fn row(session: &Value, names: &KeyNames, now: Timestamp) -> Markup {
     let routes = texts(session, "allowedRoutes").unwrap_or_default();
     html! {
         tr {
@@ -90,7 +91,7 @@ fn row(session: &Value, now: Timestamp) -> Markup {
                 @if let Some(first) = routes.first() { code { (first) } }
                 @if routes.len() > 1 { span.faint { " and " (routes.len() - 1) " more" } }
             }
-            td data-label="Key" { (id_link("/ui/keys", text(session, "tokenId"))) }
+            td data-label="Key" { (names.link(text(session, "tokenId"))) }
             td data-label="Minted" { (time(instant(session, "createdAt"), now)) }
             td data-label="Ends" { (time(instant(session, "expiresAt"), now)) }
             td.mono data-label="From" { (text(session, "address")) }
@@ -144,6 +145,9 @@ pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
                 (term("Request", &html! { span.mono { (text(&session, "requestId")) } }))
                 (term("From", &html! { span.mono { (text(&session, "address")) } }))
             }
+            @if visit.may("GET", "audit/list", Some("audit")) {
+                p { a href=(format!("/ui/ledger?q={}", escape(id))) { "This session in the ledger" } }
+            }
         }
     };
     Ok(visit.page("Session", &body))
@@ -170,6 +174,12 @@ pub(super) async fn mint_form(visit: Visit<'_>) -> Result<Response, Failure> {
     Ok(visit.page("Mint a session", &body))
 }
 
+/// The form for a key that was just made: its secret is still at hand.
+pub(super) async fn mint_with(visit: Visit<'_>) -> Result<Response, Failure> {
+    let body = whole(&visit, &refilled(&visit))?;
+    Ok(visit.page("Mint a session", &body))
+}
+
 fn whole(visit: &Visit<'_>, above: &Markup) -> Result<Markup, Failure> {
     let form = &visit.form;
     let seconds = form.some("seconds").unwrap_or("900");
@@ -180,8 +190,11 @@ fn whole(visit: &Visit<'_>, above: &Markup) -> Result<Markup, Failure> {
         form.card.narrow method="post" action="/ui/sessions/mint" {
             (visit.hidden())
             (once(visit)?)
-            p.help { "With the key with which you are signed in, as a backend would do it." }
-            (field("on", "On", "A resource such as bot/b1. Empty: at large, with the routes below.", &input("on", form.get("on"))))
+            (field("key", "With the key", "Empty: the one with which you are signed in. It goes to the service and is not kept.", &html! {
+                input.mono id="key" name="key" type="password" value=(form.get("key")) placeholder="sk_live_…"
+                    autocomplete="off" spellcheck="false" aria-describedby="key-help";
+            }))
+            (field("on", "On", "A resource such as bot/b1; then its profile says what the session may call. Empty: at large, with the routes below.", &input("on", form.get("on"))))
             (field("routes", "Routes", "One a line. Needed unless a resource or the key says which.", &area("routes", form.raw("routes"), 4, "GET bot/**")))
             (field("domains", "Domains", "Where it may be presented from, one a line. Empty: as the key has it.", &area("domains", form.raw("domains"), 2, "")))
             div.pair {
@@ -241,9 +254,9 @@ async fn send(visit: &Visit<'_>) -> Result<Value, Failure> {
             format!("{}/session/create", on.join("/"))
         }
     };
-    visit
-        .ask(Ask::post(path, Value::Object(wanted)).once(form.get("_once")))
-        .await
+    let ask = Ask::post(path, Value::Object(wanted));
+    let ask = ask.once(form.get("_once")).with_key(form.get("key"));
+    visit.ask(ask).await
 }
 
 fn minted(visit: &Visit<'_>, made: &Value) -> Markup {

@@ -1,5 +1,7 @@
 //! Small parts of pages.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
@@ -76,12 +78,14 @@ pub(super) fn exact(at: Timestamp) -> String {
 fn distance(at: Timestamp, now: Timestamp) -> String {
     let secs = now.millis().saturating_sub(at.millis()) / 1000;
     let (size, past) = (secs.abs(), secs >= 0);
+    // What was made to live for 15 minutes lives for 15, a moment later, too.
+    let rounded = |unit: i64| (size + unit / 2) / unit;
     let amount = match size {
         0..=4 if past => return "just now".to_owned(),
         0..=119 => format!("{size} s"),
-        120..=7_199 => format!("{} min", size / 60),
-        7_200..=172_799 => format!("{} h", size / 3600),
-        172_800..=63_071_999 => format!("{} days", size / 86_400),
+        120..=7_199 => format!("{} min", rounded(60)),
+        7_200..=172_799 => format!("{} h", rounded(3600)),
+        172_800..=63_071_999 => format!("{} days", rounded(86_400)),
         _ => format!("{} years", size / 31_536_000),
     };
     if past {
@@ -114,12 +118,38 @@ pub(super) fn short(id: &str) -> String {
     format!("{prefix}_…{tail}")
 }
 
+/// What people call keys, as far as one page of the list tells.
+pub(super) struct KeyNames(BTreeMap<String, String>);
+
+impl KeyNames {
+    pub(super) async fn read(visit: &Visit<'_>) -> Self {
+        if !visit.may("GET", "token/list", Some("tokens")) {
+            return Self(BTreeMap::new());
+        }
+        let page = visit.ask(Ask::get("token/list")).await.unwrap_or_default();
+        let items = page.get("items").and_then(Value::as_array);
+        let named = items.into_iter().flatten().filter_map(|key| {
+            let (id, name) = (text(key, "id"), text(key, "name"));
+            (!name.is_empty()).then(|| (id.to_owned(), name.to_owned()))
+        });
+        Self(named.collect())
+    }
+
+    /// The name of a key, else its id, as a link.
+    pub(super) fn link(&self, id: &str) -> Markup {
+        let Some(name) = self.0.get(id) else {
+            return id_link("/ui/keys", id);
+        };
+        html! { a dir="auto" href=(format!("/ui/keys/{}", escape(id))) title=(id) { (name) } }
+    }
+}
+
 /// A state as a badge, told by its word and not by its colour alone.
 pub(super) fn state(state: &str) -> Markup {
     let class = match state {
-        "active" => "good",
-        "disabled" | "suspended" | "next" | "retired" => "warn",
-        "revoked" | "deleted" | "refused" => "bad",
+        "active" | "delivered" => "good",
+        "disabled" | "suspended" | "next" | "retired" | "failing" => "warn",
+        "revoked" | "deleted" | "refused" | "failed" => "bad",
         _ => "plain",
     };
     html! { span.badge.(class) { (state) } }
@@ -268,7 +298,7 @@ pub(super) fn pager(visit: &Visit<'_>, listed: &Listed, path: &str) -> Markup {
     }
     let mut href = format!("{path}?cursor={}", escape(&listed.cursor));
     for (name, value) in visit.query.iter() {
-        if name != "cursor" && name != "done" && !value.is_empty() {
+        if !["cursor", "done", "gone"].contains(&name) && !value.is_empty() {
             href.push('&');
             href.push_str(&escape(name));
             href.push('=');
@@ -288,7 +318,7 @@ pub(super) fn is_filtered(visit: &Visit<'_>) -> bool {
     visit
         .query
         .iter()
-        .any(|(name, value)| name != "done" && !value.is_empty())
+        .any(|(name, value)| !["done", "gone"].contains(&name) && !value.is_empty())
 }
 
 /// Whether one of these fields has the text that is searched, whatever its case.
@@ -312,6 +342,7 @@ mod tests {
             (30, "30 s ago"),
             (600, "10 min ago"),
             (-600, "in 10 min"),
+            (-899, "in 15 min"),
             (7200, "2 h ago"),
             (864_000, "10 days ago"),
             (-864_000_000, "in 27 years"),

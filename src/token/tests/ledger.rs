@@ -187,6 +187,145 @@ fn an_end_that_was_cut_off_is_told_by_a_state_that_was_kept() {
     assert!(matches!(cut, Err(Fault::Known { seq: 9 })));
 }
 
+/// Each part of a checkpoint binds by itself, be it signed with the right key or not.
+#[test]
+fn a_checkpoint_that_says_something_else_is_refused() {
+    let book = book(2);
+    let Line::Checkpoint { signed } = serde_json::from_str(&book.lines[9]).unwrap() else {
+        panic!("a checkpoint")
+    };
+    let keys = json!({ "keys": [book.key.public().jwk()] }).to_string();
+    let keys = KeySet::parse(keys.as_bytes()).unwrap();
+    let good = Checkpoint::read(&signed, &keys).unwrap();
+    let with = |change: fn(&mut Checkpoint)| {
+        let mut checkpoint = good.clone();
+        change(&mut checkpoint);
+        let signed = checkpoint.sign(&book.key).unwrap();
+        let mut lines = book.lines.clone();
+        lines[9] = Line::Checkpoint { signed }.write().unwrap();
+        check(&lines)
+    };
+
+    assert!(with(|_| ()).is_ok());
+    let changes: [fn(&mut Checkpoint); 5] = [
+        |one| one.number = 3,
+        |one| one.first = 1,
+        |one| one.seq = 5,
+        |one| one.previous = "00".repeat(32),
+        |one| one.hash = "00".repeat(32),
+    ];
+    for change in changes {
+        let refused = with(change);
+        assert!(
+            matches!(refused, Err(Fault::Checkpoint { first: 4, .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn what_the_key_signed_as_something_else_is_no_checkpoint() {
+    let book = book(1);
+    let Line::Checkpoint { signed } = serde_json::from_str(&book.lines[5]).unwrap() else {
+        panic!("a checkpoint")
+    };
+    let payload = parse_compact(&signed).unwrap();
+    let payload = payload.verify(book.key.public()).unwrap();
+    let signed = sign_compact("at+jwt", &payload, &book.key).unwrap();
+    let mut lines = book.lines.clone();
+    lines[5] = Line::Checkpoint { signed }.write().unwrap();
+
+    assert!(matches!(
+        check(&lines),
+        Err(Fault::Signature {
+            error: TokenError::Header,
+            ..
+        })
+    ));
+}
+
+/// Nobody can leave out the beginning and say that it begins here.
+#[test]
+fn a_beginning_that_nobody_signed_is_refused() {
+    let book = book(3);
+    let Line::Entry { hash, .. } = serde_json::from_str(&book.lines[4]).unwrap() else {
+        panic!("an entry")
+    };
+    for start in [
+        Line::Start {
+            seq: 3,
+            hash: hash.clone(),
+            checkpoint: None,
+        },
+        Line::Start {
+            seq: 0,
+            hash,
+            checkpoint: None,
+        },
+    ] {
+        let mut lines = vec![book.lines[0].clone(), start.write().unwrap()];
+        lines.extend_from_slice(&book.lines[6..]);
+        assert!(matches!(check(&lines), Err(Fault::Checkpoint { .. })));
+    }
+}
+
+#[test]
+fn a_line_that_says_the_same_in_other_words_is_refused() {
+    let book = book(1);
+    for (from, to) in [
+        (r#""seq":2,"#, r#""seq":2, "#),
+        (r#""seq":2,"#, r#""seq":2.0,"#),
+        (
+            r#""action":"token.create""#,
+            r#""action":"token.creat\u0065""#,
+        ),
+        (
+            r#""action":"token.create""#,
+            r#""action":"token.delete","action":"token.create""#,
+        ),
+    ] {
+        let mut lines = book.lines.clone();
+        assert!(lines[3].contains(from), "{}", lines[3]);
+        lines[3] = lines[3].replace(from, to);
+        let refused = check(&lines);
+        assert!(
+            matches!(refused, Err(Fault::Form { line: 4, .. })),
+            "{to}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn what_stands_where_it_does_not_belong_is_refused() {
+    let book = book(2);
+    let unsealed = Line::Unsealed { data: entry(99) }.write().unwrap();
+    let missing = Line::Missing {
+        seq: 4,
+        id: "ses_x".to_owned(),
+    };
+    let with = |at: usize, line: &str| {
+        let mut lines = book.lines.clone();
+        lines.insert(at, line.to_owned());
+        check(&lines)
+    };
+    // Between entries that one checkpoint seals.
+    assert!(matches!(
+        with(3, &unsealed),
+        Err(Fault::Form { line: 4, .. })
+    ));
+    // Before entries that are sealed.
+    assert!(matches!(
+        with(6, &unsealed),
+        Err(Fault::Form { line: 8, .. })
+    ));
+    // An entry that is said to be missing where none is.
+    assert!(matches!(
+        with(6, &missing.write().unwrap()),
+        Err(Fault::Removed { line: 7, seq: 4 })
+    ));
+    assert_eq!(with(10, &unsealed).unwrap().unsealed, 1);
+}
+
 #[test]
 fn what_is_no_export_is_refused() {
     for text in ["", "\n", "{}\n", "[]\n", "null\n", "\u{feff}{}\n"] {

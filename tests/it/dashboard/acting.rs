@@ -20,7 +20,7 @@ async fn one_sees_the_child_and_manages_nothing_until_it_ends() {
     assert_eq!(sent_to(&begun), "/");
     let keys = browser.get("/ui/keys").await;
     let text = keys.text();
-    assert!(text.contains("Acting as child"), "{keys}");
+    assert!(text.contains("Acting as <bdi>child"), "{keys}");
     assert!(text.contains(&parent.id), "who really acts");
     assert!(
         text.contains(&childs.id) && !text.contains(&key.id),

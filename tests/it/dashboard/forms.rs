@@ -27,6 +27,14 @@ async fn a_form_that_is_not_ours_does_nothing() {
         .as_str()
         .unwrap()
         .to_owned();
+    let hook = json!({"url": "https://example.com/hook", "events": ["token.reported"]});
+    let hook = key.post("/v1/webhook/create", hook).await.ok();
+    let webhook = hook["id"].as_str().unwrap().to_owned();
+    let test = format!("/v1/webhook/{webhook}/test");
+    let delivery = key.post(&test, json!({})).await.ok()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let before = town.database().await;
 
     for (method, path) in hallpass::http::pages() {
@@ -35,15 +43,21 @@ async fn a_form_that_is_not_ours_does_nothing() {
         }
         let id = if path.starts_with("/ui/accounts") {
             &child.id
+        } else if path.starts_with("/ui/webhooks") {
+            &webhook
         } else {
             &target.id
         };
-        let path = path.replace("{id}", id).replace("{kid}", &kid);
+        let path = path
+            .replace("{id}", id)
+            .replace("{kid}", &kid)
+            .replace("{delivery}", &delivery);
         let fields = [
             ("name", "made"),
             ("routes", "bot/**"),
             ("overlap", "0"),
             ("environment", "live"),
+            ("url", "https://example.com/other"),
         ];
         let with = |token: &'static str| {
             let mut fields = fields.to_vec();
@@ -264,7 +278,10 @@ async fn keys_are_rotated_disabled_enabled_and_revoked() {
     target.get("/v1/token/self/fetch").await.ok();
 
     let done = browser.submit(&page, &format!("{page}/revoke"), &[]).await;
-    assert_eq!(sent_to(&done), "/ui/keys?done=revoked");
+    assert_eq!(
+        sent_to(&done),
+        format!("/ui/keys?done=revoked&gone={}", target.id)
+    );
     target
         .get("/v1/token/self/fetch")
         .await
@@ -420,4 +437,145 @@ async fn signing_keys_are_for_operators() {
         .submit("/ui/signing-keys", "/ui/signing-keys/kid/revoke", &[])
         .await
         .status(404);
+}
+
+#[tokio::test]
+async fn a_session_is_minted_with_the_key_that_was_just_made() {
+    let town = Town::new().await;
+    let key = town.operator().full_key().await;
+    let browser = Browser::signed_in(&town, &key.token).await;
+    let fields = [
+        ("name", "widget"),
+        ("template", "bot-session-create"),
+        ("fill.botId", "b1"),
+    ];
+
+    let made = browser
+        .submit("/ui/keys/new", "/ui/keys/new", &fields)
+        .await;
+    made.status(200);
+    let secret = between(&made.text(), "name=\"key\" value=\"", "\"");
+    let on = between(&made.text(), "name=\"on\" value=\"", "\"");
+    assert_eq!(on, "bot/b1");
+    let fields = [("key", secret.as_str()), ("on", on.as_str())];
+    let mint = "/ui/sessions/mint";
+    let form = browser
+        .submit("/ui/keys", "/ui/sessions/mint/with", &fields)
+        .await;
+    form.status(200);
+    assert!(
+        form.text().contains(&format!("value=\"{secret}\"")),
+        "{form}"
+    );
+    let minted = browser.submit(mint, mint, &fields).await;
+
+    minted.status(200);
+    let token = between(&minted.text(), "readonly value=\"", "\"");
+    let claims = crate::support::town::claims(&token);
+    let list = key.get("/v1/token/list").await.ok();
+    let widget = list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|item| item["name"] == "widget")
+        .unwrap();
+    assert_eq!(
+        claims["client_id"], widget["id"],
+        "and not with the sign-in"
+    );
+    let routes = claims["allowedRoutes"].to_string();
+    assert!(routes.contains("conversation/"), "{routes}");
+
+    // It may do what that key may, and nothing of what the sign-in may.
+    let fields = [("key", secret.as_str()), ("routes", "file/**")];
+    browser.submit(mint, mint, &fields).await.status(403);
+    let fields = [("key", "sk_live_nonsense"), ("routes", "file/**")];
+    let refused = browser.submit(mint, mint, &fields).await;
+    refused.status(401);
+    assert!(refused.text().contains("file/**"), "what was typed stays");
+    assert!(browser.is_in().await);
+    let fields = [("key", "no\r\nheader: x"), ("routes", "file/**")];
+    browser.submit(mint, mint, &fields).await.status(400);
+}
+
+#[tokio::test]
+async fn who_acts_as_a_child_mints_with_another_key_for_nobody_but_its_account() {
+    let town = Town::new().await;
+    let parent = town.account("parent").await;
+    let child = parent.child("child").await;
+    let key = parent.full_key().await;
+    let browser = Browser::signed_in(&town, &key.token).await;
+    let page = format!("/ui/accounts/{}", child.id);
+    browser
+        .submit(&page, &format!("{page}/act"), &[])
+        .await
+        .status(303);
+    let other = town.account("other").await.full_key().await;
+    let fields = [("key", other.token.as_str()), ("routes", "bot/**")];
+
+    let minted = browser
+        .submit("/ui/sessions/mint", "/ui/sessions/mint", &fields)
+        .await;
+
+    minted.status(200);
+    let claims = crate::support::town::claims(&between(&minted.text(), "readonly value=\"", "\""));
+    assert_eq!(claims["client_id"], json!(other.id));
+    assert_eq!(claims.get("act"), None);
+}
+
+#[tokio::test]
+async fn a_whole_url_is_tried_as_its_path() {
+    let town = Town::new().await;
+    let key = town.operator().full_key().await;
+    let browser = Browser::signed_in(&town, &key.token).await;
+    for (typed, allowed) in [
+        ("https://api.example.com/v1/bot/b1/fetch", true),
+        ("http://localhost:8080/v1/file/f1/fetch", false),
+        ("ftp://example.com/bot/b1/fetch", false),
+        ("https://example.com", false),
+    ] {
+        let fields = [("routes", "bot/**"), ("try-path", typed)];
+        let page = browser
+            .submit("/ui/keys/new", "/ui/keys/preview", &fields)
+            .await;
+        page.status(200);
+        assert_eq!(page.text().contains("Allowed."), allowed, "{typed}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_gone_is_found_in_the_ledger() {
+    let town = Town::new().await;
+    let key = town.operator().full_key().await;
+    let target = key
+        .make_key(json!({"name": "till", "unrestricted": true}))
+        .await;
+    let browser = Browser::signed_in(&town, &key.token).await;
+    assert!(browser.get("/ui/ledger").await.text().contains(">till</a>"));
+    let page = format!("/ui/keys/{}", target.id);
+
+    let done = browser.submit(&page, &format!("{page}/revoke"), &[]).await;
+
+    let link = format!("href=\"/ui/ledger?q={}\"", target.id);
+    let after = browser.get(&sent_to(&done)).await;
+    assert!(after.text().contains(&link), "{after}");
+    let gone = browser.get(&page).await;
+    gone.status(404);
+    assert!(gone.text().contains(&link), "{gone}");
+    let entries = browser.get(&format!("/ui/ledger?q={}", target.id)).await;
+    for action in ["token.create", "token.delete"] {
+        assert!(
+            entries.text().contains(&format!(">{action}</span>")),
+            "{entries}"
+        );
+    }
+    // Nobody makes us link to what is no key.
+    for path in [
+        "/ui/keys?done=revoked&gone=%22%3E%3Cscript%3E",
+        "/ui/keys?done=revoked&gone=../x",
+    ] {
+        let page = browser.get(path).await;
+        page.status(200);
+        assert!(!page.text().contains("/ui/ledger?q="), "{path}");
+    }
 }

@@ -120,12 +120,117 @@ async fn hostile_names_are_text_everywhere() {
         for part in ["<script>", "<img", "<svg onload", "\"'>"] {
             assert!(!text.contains(part), "{part} in {page}");
         }
+        assert_isolated(&text);
     }
+    let parents = Browser::signed_in(&town, &key.token).await;
+    let path = format!("/ui/accounts/{}", account.id);
+    parents
+        .submit(&path, &format!("{path}/act"), &[])
+        .await
+        .status(303);
+    let banner = parents.get("/ui/sessions").await.text();
+    assert!(banner.contains("Acting as"), "{banner}");
+    assert_isolated(&banner);
     let page = browser.get("/ui/accounts").await.text();
     assert!(
         page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;"),
         "{page}"
     );
+}
+
+/// A mark that turns the direction of text turns nothing but the name that it is in.
+#[track_caller]
+fn assert_isolated(page: &str) {
+    for (at, _) in page.match_indices('\u{202e}') {
+        let before = &page[..at];
+        let tag = &before[before.rfind('<').unwrap()..];
+        // In an attribute it turns nothing.
+        let Some((tag, _)) = tag.split_once('>') else {
+            continue;
+        };
+        let alone = tag.contains("dir=\"auto\"") || ["<bdi", "<title"].contains(&tag);
+        assert!(alone, "{tag} in {page}");
+    }
+}
+
+#[tokio::test]
+async fn what_will_hurt_is_told_in_time() {
+    const DAY: i64 = 86_400;
+
+    let town = Town::new().await;
+    let key = town.operator().full_key().await;
+    let end = town.now_ms() + 95 * DAY * 1000;
+    for (name, more) in [
+        ("idle", json!({})),
+        ("soon", json!({"expiresAt": end})),
+        ("later", json!({"expiresAt": end + 30 * DAY * 1000})),
+    ] {
+        let mut body = json!({"name": name, "unrestricted": true});
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let made = key.make_key(body).await;
+        if name != "idle" {
+            town.advance_secs(46 * DAY);
+            made.get("/v1/token/self/fetch").await.ok();
+            town.write_batches().await;
+        }
+    }
+    let browser = Browser::signed_in(&town, &key.token).await;
+
+    let page = browser.get("/ui/keys").await.text();
+
+    assert!(
+        page.contains("1 of these keys expire within 7 days"),
+        "{page}"
+    );
+    assert!(page.contains(">expires <time"), "{page}");
+    for (state, name) in [("expiring", "soon"), ("unused", "idle")] {
+        let page = browser.get(&format!("/ui/keys?state={state}")).await.text();
+        for other in ["soon", "idle", "later"] {
+            assert_eq!(
+                page.contains(&format!(">{other}</a>")),
+                other == name,
+                "{page}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_gone_in_an_open_page_is_an_answer() {
+    let town = Town::new().await;
+    let key = town.operator().full_key().await;
+    let browser = Browser::signed_in(&town, &key.token).await;
+    let account = town.operator().child("shop").await;
+    let session = key.session(json!({"allowedRoutes": ["**"]})).await;
+    let page = format!("/ui/accounts/{}", account.id);
+    browser
+        .submit(&page, &format!("{page}/delete"), &[])
+        .await
+        .status(303);
+    for act in ["suspend", "resume", "end-sessions", "act", "delete"] {
+        let answer = browser
+            .submit("/ui/accounts", &format!("{page}/{act}"), &[])
+            .await;
+        let status = answer.status.as_u16();
+        assert!([403, 404, 409].contains(&status), "{act}: {answer}");
+    }
+    let page = format!("/ui/sessions/{}", session.id);
+    for _ in 0..2 {
+        browser
+            .submit(&page, &format!("{page}/revoke"), &[])
+            .await
+            .status(303);
+    }
+    for path in [
+        "/ui/sessions/ses_nothing/revoke",
+        "/ui/signing-keys/nothing/revoke",
+    ] {
+        let answer = browser.submit("/ui/keys", path, &[]).await;
+        let status = answer.status.as_u16();
+        assert!([403, 404].contains(&status), "{path}: {answer}");
+    }
 }
 
 #[tokio::test]
@@ -136,6 +241,12 @@ async fn bad_input_is_an_answer_and_stays_in_the_form() {
     let long = "x".repeat(10_000);
 
     for name in [long.as_str(), "a\u{7}b"] {
+        let fields = [("name", name), ("routes", "bot/**")];
+        let refused = browser
+            .submit("/ui/keys/new", "/ui/keys/new", &fields)
+            .await;
+        refused.status(400);
+        assert!(refused.text().contains(&format!("value=\"{name}\"")));
         let page = "/ui/accounts/new";
         let refused = browser.submit(page, page, &[("name", name)]).await;
         refused.status(400);
@@ -154,6 +265,35 @@ async fn bad_input_is_an_answer_and_stays_in_the_form() {
             .await;
         page.status(200);
         assert!(page.text().contains("No key is like that."), "{query}");
+    }
+    for query in [
+        "'+OR+1=1+--",
+        "%25",
+        "*",
+        "_",
+        "%00",
+        "%F0%9F%A6%80",
+        "%E2%80%AE",
+        "'",
+    ] {
+        for (list, fields) in [
+            ("/ui/sessions", ["q", "tokenId"].as_slice()),
+            ("/ui/accounts", &["q"]),
+            ("/ui/ledger", &["userId"]),
+        ] {
+            for field in fields {
+                let page = browser.get(&format!("{list}?{field}={query}")).await;
+                let status = page.status.as_u16();
+                assert!([200, 400, 404].contains(&status), "{page}");
+                let text = page.text();
+                assert!(
+                    !text.contains("<tbody><tr>"),
+                    "{list} {field} {query}: {text}"
+                );
+            }
+        }
+        let page = browser.get(&format!("/ui/ledger?q=no{query}")).await;
+        page.status(200);
     }
     for path in [
         "/ui/keys?environment=prod",

@@ -173,3 +173,57 @@ async fn no_secret_is_in_the_ledger() {
         assert!(!dump.contains(secret.as_str()));
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_recorded_does_not_happen() {
+    let town = Town::new().await;
+    let key = town.operator_key().await;
+    let child = town.operator().child("child").await;
+    let target = key.make_key(json!({"unrestricted": true})).await;
+    let session = target.session(json!({"allowedRoutes": ["**"]})).await;
+    let hook = json!({"url": "https://example.com/"});
+    let hook = key.post("/v1/webhook/create", hook).await.ok();
+    let hook = hook["id"].as_str().unwrap().to_owned();
+    let id = &target.id;
+    let before = town.database().await;
+
+    for (path, body) in [
+        ("/v1/token/create".to_owned(), json!({"unrestricted": true})),
+        (format!("/v1/token/{id}/update"), json!({"name": "other"})),
+        (format!("/v1/token/{id}/update"), json!({"enabled": false})),
+        (format!("/v1/token/{id}/rotate"), json!({})),
+        (format!("/v1/token/{id}/delete"), json!({})),
+        (
+            "/v1/token/report".to_owned(),
+            json!({"secret": target.token}),
+        ),
+        (format!("/v1/session/{}/revoke", session.id), json!({})),
+        ("/v1/user/create".to_owned(), json!({"name": "second"})),
+        (
+            format!("/v1/user/{}/update", child.id),
+            json!({"name": "other"}),
+        ),
+        (format!("/v1/user/{}/suspend", child.id), json!({})),
+        (format!("/v1/user/{}/delete", child.id), json!({})),
+        (
+            format!("/v1/user/{}/token/create", child.id),
+            json!({"unrestricted": true}),
+        ),
+        (
+            "/v1/webhook/create".to_owned(),
+            json!({"url": "https://example.com/"}),
+        ),
+        (format!("/v1/webhook/{hook}/rotate"), json!({})),
+        (format!("/v1/webhook/{hook}/test"), json!({})),
+        (format!("/v1/webhook/{hook}/delete"), json!({})),
+    ] {
+        town.sql("ALTER TABLE audit RENAME TO hidden").await;
+        let answer = key.post(&path, body).await;
+        town.sql("ALTER TABLE hidden RENAME TO audit").await;
+        assert!(answer.status.is_server_error(), "{answer}");
+    }
+
+    assert_eq!(town.database().await, before);
+    target.get("/v1/token/self/fetch").await.ok();
+    session.get("/v1/token/self/fetch").await.ok();
+}

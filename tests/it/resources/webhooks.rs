@@ -257,6 +257,39 @@ async fn the_operator_is_told_of_signing_keys_and_nobody_else_is() {
 }
 
 #[tokio::test]
+async fn the_operator_is_told_before_a_signing_key_is_replaced() {
+    const DAY: i64 = 86_400;
+
+    let scene = Scene::new().await;
+    let operator = scene.town.operator_key().await;
+    let wanted = json!({"events": ["signing-key.expiring"]});
+    Hook::new(&operator, &scene.receiver, wanted).await;
+    let app = scene.town.app();
+    let told = async || {
+        for _ in 0..2 {
+            app.tell_notices().await.unwrap();
+        }
+        scene.town.deliver().await;
+        scene.receiver.take()
+    };
+
+    scene.town.advance_secs(22 * DAY);
+    assert!(told().await.is_empty());
+    scene.town.advance_secs(2 * DAY);
+    let told = told().await;
+
+    assert_eq!(told.len(), 2, "of live and of test, once: {told:?}");
+    let data = &told[0].json()["data"];
+    let keys = operator.get("/v1/signing-key/list").await.ok();
+    let keys = keys["items"].as_array().unwrap();
+    let key = keys.iter().find(|key| key["kid"] == data["targetId"]);
+    let key = key.unwrap();
+    assert_eq!(key["state"], "active");
+    let since = key["activatedAt"].as_i64().unwrap();
+    assert_eq!(data["details"]["rotatesAt"], since + 30 * DAY * 1000);
+}
+
+#[tokio::test]
 async fn an_event_is_tried_again_for_a_day_and_then_given_up() {
     let scene = Scene::new().await;
     let hook = scene.hook(json!({})).await;
@@ -594,6 +627,11 @@ async fn nothing_is_sent_for_a_disabled_or_deleted_webhook() {
     scene.make_key().await;
     assert_eq!(scene.town.deliver().await, 0);
     hook.post("update", json!({"enabled": true})).await;
+    assert_eq!(
+        scene.town.deliver().await,
+        0,
+        "nothing was kept for it meanwhile"
+    );
     scene.make_key().await;
     hook.post("delete", json!({})).await;
     assert_eq!(scene.town.deliver().await, 0);

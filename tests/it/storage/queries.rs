@@ -205,6 +205,7 @@ async fn call_the_seal(tx: &mut Tx, maker: &Maker) {
     ledger::keys(tx.conn()).await.unwrap();
     for kind in ledger::Kind::ALL {
         ledger::ids(tx.conn(), kind, "", 10).await.unwrap();
+        ledger::count(tx.conn(), kind, "a", "b").await.unwrap();
     }
     ledger::audits(tx.conn(), "a", "b").await.unwrap();
     ledger::mints(tx.conn(), "a", "b").await.unwrap();

@@ -1,0 +1,100 @@
+//! What the sealer remembers, so that it tells entries that came late from those that are sealed.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{SWEEP_SECS, suffix};
+use crate::app::error::Error;
+use crate::app::pulse::reborrow;
+use crate::domain::id::first_suffix;
+use crate::domain::time::Timestamp;
+use crate::store::Conn;
+use crate::store::ledger::{self, Head, Kind};
+
+/// How far back each round looks for entries that came late, in seconds; how far some rounds look,
+/// and every how many seconds.
+const LOOK_BACK_SECS: i64 = 3;
+const LOOK_FURTHER: [(i64, i64); 2] = [(10, 60), (60, SWEEP_SECS)];
+/// Sealed ids that are remembered to tell late entries from those; above, the look back is shorter.
+const REMEMBERED_MAX: usize = 300_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// The checkpoint up to which the rest is right; none when it is to be read again.
+    pub(super) checkpoint: Option<i64>,
+    /// Of ids behind this suffix it is known whether they are sealed.
+    cutoff: String,
+    sealed: HashMap<&'static str, BTreeSet<String>>,
+    /// Everything up to there was looked at.
+    pub(super) looked_at: Option<Timestamp>,
+    looked_further: [Option<Timestamp>; 2],
+}
+
+impl Memory {
+    pub(super) fn set(&mut self, kind: Kind) -> &mut BTreeSet<String> {
+        self.sealed.entry(kind.prefix()).or_default()
+    }
+
+    pub(super) fn remember(&mut self, ids: impl IntoIterator<Item = String>) {
+        for id in ids {
+            self.set(Kind::of(&id)).insert(id);
+        }
+    }
+
+    /// Forgets what is older than the sweep, or too much.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        let mut cutoff = first_suffix(now.plus_secs(-SWEEP_SECS));
+        let count: usize = self.sealed.values().map(BTreeSet::len).sum();
+        if count > REMEMBERED_MAX {
+            for set in self.sealed.values() {
+                let over = set.len().saturating_sub(REMEMBERED_MAX / 2);
+                let oldest = set.iter().nth(over).map(|id| suffix(id).to_owned());
+                cutoff = cutoff.max(oldest.unwrap_or_default());
+            }
+        }
+        if cutoff > self.cutoff {
+            for set in self.sealed.values_mut() {
+                while set.first().is_some_and(|id| *suffix(id) <= *cutoff) {
+                    set.pop_first();
+                }
+            }
+            self.cutoff = cutoff;
+        }
+    }
+
+    /// From where this round looks.
+    pub(super) fn from(&mut self, now: Timestamp) -> String {
+        let Some(looked_at) = self.looked_at else {
+            return self.cutoff.clone();
+        };
+        let mut back_secs = LOOK_BACK_SECS;
+        for ((every, back), last) in LOOK_FURTHER.iter().zip(&mut self.looked_further) {
+            if last.is_none_or(|last| last.plus_secs(*every) <= now) {
+                *last = Some(now);
+                back_secs = *back;
+            }
+        }
+        first_suffix(looked_at.min(now).plus_secs(-back_secs)).max(self.cutoff.clone())
+    }
+}
+
+/// What is sealed already, of what could still be looked at.
+pub(super) async fn recall(mut conn: Conn<'_>, head: &Head) -> Result<Memory, Error> {
+    let mut memory = Memory {
+        checkpoint: Some(head.checkpoint),
+        ..Memory::default()
+    };
+    if head.checkpoint > 0 {
+        let since = Timestamp::from_millis(head.sealed_at).plus_secs(-SWEEP_SECS);
+        let rows = ledger::since(reborrow(&mut conn), since.plus_secs(-SWEEP_SECS)).await?;
+        memory.cutoff = first_suffix(since);
+        for row in &rows {
+            memory.remember(
+                row.members()
+                    .filter(|id| *suffix(id) > *memory.cutoff)
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>(),
+            );
+        }
+    }
+    Ok(memory)
+}
