@@ -14,6 +14,8 @@ use crate::store::{change_log, change_touch, dashboard, idempotency, secrets, se
 
 /// How long lies between two polls at least, however much is changed.
 const POLL_PAUSE: Duration = Duration::from_millis(10);
+/// How long one poll may take.
+const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often batches of last uses and refusals are written, in seconds. A minute is promised.
 const BATCH_SECS: u64 = 5;
 /// How often signing keys are looked after, and old rows dropped, in seconds.
@@ -38,6 +40,14 @@ impl App {
         self.pulse.refresh(read.conn()).await?;
         drop(read);
         self.ensure_signing_keys().await
+    }
+
+    /// The same with a bound: a database that is silent must not keep this node from asking again
+    /// over another connection.
+    async fn poll_in_time(&self) -> Result<(), Error> {
+        tokio::time::timeout(POLL_TIMEOUT, self.poll())
+            .await
+            .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".into())))
     }
 
     /// Reads the signing keys again unless they are as new as what this node knows of the log,
@@ -98,11 +108,13 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
                 _ = tick.tick() => {}
                 () = poller.pulse.poll_wanted() => {}
             }
-            log_failure("poll the change log", poller.poll().await);
+            log_failure("poll the change log", poller.poll_in_time().await);
             // Many changes in a row make one poll of a few.
             tokio::time::sleep(POLL_PAUSE).await;
         }
     });
+    #[cfg(feature = "postgres")]
+    tasks.spawn(Arc::clone(app).hear_hints());
     let writer = Arc::clone(app);
     tasks.spawn(async move {
         let mut tick = ticker(Duration::from_secs(BATCH_SECS));

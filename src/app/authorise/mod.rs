@@ -8,6 +8,7 @@ mod recall;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::App;
 use super::dashboard::SignedIn;
@@ -33,6 +34,9 @@ use crate::token::claims::Claims;
 
 use recall::Recalled;
 pub(crate) use recall::Remembered;
+
+/// How long a request may wait for the database until it is admitted or refused.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What came with the request, not yet believed.
 #[derive(Debug, Clone)]
@@ -233,6 +237,8 @@ pub struct Caller {
     pub rev: Rev,
     /// The turn that was taken of its rate limit.
     pub turn: Option<Turn>,
+    /// When that was asked of the database by which it was judged: the change log, or its rows.
+    pub asked_at_ms: i64,
 }
 
 impl Caller {
@@ -298,13 +304,27 @@ impl App {
             return Err(BadCredential::Missing.into());
         }
         let now = self.now();
+        // Before anything is believed.
+        let asked_at_ms = self.pulse.asked_at_ms();
         if let Some(Recalled { identified, child }) = self.recall(presented, now) {
             let rows = Rows::Remembered(child);
-            return self.judge(rows, presented, identified, now, true).await;
+            let mut caller = self.judge(rows, presented, identified, now, true).await?;
+            caller.asked_at_ms = asked_at_ms;
+            return Ok(caller);
         }
-        self.pulse.ensure_fresh(&self.store).await?;
-        let mut read = self.store.read().await?;
-        self.admit_in(read.conn(), presented, true).await
+        let asked = async {
+            self.pulse.ensure_fresh(&self.store).await?;
+            let mut read = self.store.read().await?;
+            self.admit_in(read.conn(), presented, true).await
+        };
+        // A database that is silent refuses no connection and ends none.
+        tokio::time::timeout(DATABASE_TIMEOUT, asked)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::Unavailable(
+                    "the database did not answer in time".into(),
+                ))
+            })
     }
 
     /// Admits a request by what a connection sees. Under the lock of the change log this is the
@@ -316,11 +336,14 @@ impl App {
         first: bool,
     ) -> Result<Caller, Error> {
         let now = self.now();
+        let asked_at_ms = self.clock.monotonic_ms();
         let identified = self
             .identify(reborrow(&mut conn), presented, now, first)
             .await?;
         let rows = Rows::Database(conn);
-        self.judge(rows, presented, identified, now, first).await
+        let mut caller = self.judge(rows, presented, identified, now, first).await?;
+        caller.asked_at_ms = asked_at_ms;
+        Ok(caller)
     }
 
     /// Judges an identified caller, and keeps in mind that one was refused.

@@ -103,6 +103,8 @@ impl App {
             permit,
             rev,
             turn,
+            // Whoever knows says it.
+            asked_at_ms: i64::MIN,
         })
     }
 

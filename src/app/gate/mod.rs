@@ -252,6 +252,7 @@ impl App {
             None => None,
             Some(wanted) => Some(self.upstream_token(wanted, &caller, &identity, facts)?),
         };
+        self.pulse.check_in_time(caller.asked_at_ms)?;
         Ok(Allowed {
             caller,
             scope,
