@@ -125,12 +125,17 @@ pub struct Hints {
 
 impl Hints {
     pub(super) async fn listen(direct: &PgConnectOptions) -> Result<Self, StoreError> {
+        let options = direct
+            .clone()
+            // As an operator sees it among the sessions.
+            .application_name("hallpass hints")
+            .disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .max_lifetime(None)
             .idle_timeout(None)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(direct.clone().disable_statement_logging())
+            .connect_with(options)
             .await?;
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.eager_reconnect(false);

@@ -13,6 +13,9 @@ jwks_max_age_secs = 1
 [limits]
 database_connections_max = 10
 failed_authentications = { requests = 1000000, per_seconds = 1 }
+
+[nodes]
+drain_delay_secs = 2
 """
 ANY = {"unrestricted": True}
 
