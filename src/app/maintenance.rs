@@ -37,6 +37,12 @@ impl App {
     /// [`Error::Unavailable`].
     pub async fn poll(&self) -> Result<(), Error> {
         let mut read = self.store.read().await?;
+        // The keys first: a token is recalled only while they are as new as what is known of the log,
+        // and else each of many requests would read them.
+        let head = change_log::head(read.conn()).await?;
+        if !self.signing.is_as_new_as(head) {
+            self.read_signing_keys(read.conn()).await?;
+        }
         self.pulse.refresh(read.conn()).await?;
         drop(read);
         self.ensure_signing_keys().await
@@ -48,6 +54,16 @@ impl App {
         tokio::time::timeout(POLL_TIMEOUT, self.poll())
             .await
             .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".into())))
+    }
+
+    /// Makes sure that what this node knows of the log and the signing keys that it has are younger
+    /// than the bound: a node that slept may have keys that were retired or revoked meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when they are not and cannot be read, or may not.
+    pub(crate) async fn ensure_fresh(&self) -> Result<(), Error> {
+        self.pulse.ensure_fresh(&self.store).await?;
+        self.ensure_signing_keys().await
     }
 
     /// Reads the signing keys again unless they are as new as what this node knows of the log,

@@ -71,6 +71,13 @@ fn without_any_setting_the_defaults_hold() {
     assert_eq!(settings.jwks_max_age_secs, 600);
     assert_eq!(settings.signing_key_rotation_days, 30);
     assert_eq!(settings.limits, Limits::default());
+    assert!(settings.database_direct_url.is_none());
+    let nodes = NodeSettings {
+        lease_ms: 1_000,
+        past_lease: PastLease::Ask,
+        drain_delay_secs: 0,
+    };
+    assert_eq!(settings.nodes, nodes);
 }
 
 #[test]
@@ -102,6 +109,7 @@ fn every_setting_can_stand_in_the_file() {
         listen = "[::1]:9000"
         issuer = "https://id.example.com/hallpass"
         database_url = "postgres://hallpass@db.internal/hallpass"
+        database_direct_url = "postgres://hallpass@direct.internal/hallpass"
         keys_dir = "/var/lib/hallpass/keys"
         master_key_file = "/run/secrets/master"
         audience = "https://api.example.com"
@@ -120,6 +128,11 @@ fn every_setting_can_stand_in_the_file() {
         header_read_timeout_secs = 2
         database_connections_max = 4
         failed_authentications = { requests = 5, per_seconds = 10 }
+
+        [nodes]
+        lease_ms = 2000
+        past_lease = "refuse"
+        drain_delay_secs = 5
 
         [[profiles]]
         path = "shop/{shopId}"
@@ -143,6 +156,17 @@ fn every_setting_can_stand_in_the_file() {
     assert_eq!(settings.listen.to_string(), "[::1]:9000");
     assert_eq!(settings.issuer.as_str(), "https://id.example.com/hallpass");
     assert!(!settings.database_url.is_sqlite());
+    let direct = settings.database_direct_url.unwrap();
+    assert_eq!(
+        direct.reveal(),
+        "postgres://hallpass@direct.internal/hallpass"
+    );
+    let nodes = NodeSettings {
+        lease_ms: 2_000,
+        past_lease: PastLease::Refuse,
+        drain_delay_secs: 5,
+    };
+    assert_eq!(settings.nodes, nodes);
     assert!(matches!(
         &settings.master_key,
         MasterKeySource::File(path) if path == Path::new("/run/secrets/master")
@@ -288,6 +312,18 @@ fn a_bad_file_is_refused_by_setting_and_line() {
             "line 2: duplicate key",
         ),
         ("jwks_max_age_secs = 86401", "from 1 to 86400"),
+        ("nodes.lease_ms = 499", "from 500 to 60000"),
+        ("nodes.lease_ms = 60001", "from 500 to 60000"),
+        ("nodes.past_lease = 'trust'", "expected `ask` or `refuse`"),
+        ("nodes.drain_delay_secs = 301", "from 0 to 300"),
+        (
+            "database_direct_url = 'postgres://u:hunter2@db/hallpass'",
+            "`database_direct_url`, from the file hallpass.toml: write postgres://",
+        ),
+        (
+            "database_url = 'postgres://db/x'\ndatabase_direct_url = 'sqlite://x'",
+            "the address of the same database without its pooler",
+        ),
         ("signing_key_rotation_days = 0", "from 1 to 366"),
         ("audiences = ['a', '']", "`audiences[1]`"),
         (

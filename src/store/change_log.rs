@@ -58,7 +58,7 @@ pub async fn advance(conn: Conn<'_>, now: Timestamp) -> Result<Rev, StoreError> 
         // The other nodes are told when this is committed, and never when it is not.
         #[cfg(feature = "postgres")]
         Conn::Postgres(c) => {
-            sqlx::query_as(text!(", pg_notify('hallpass_change', '')"))
+            sqlx::query_as(text!(", pg_notify('hallpass_change', log_id::text)"))
                 .bind(now_us)
                 .fetch_optional(c)
                 .await?

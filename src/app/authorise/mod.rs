@@ -313,7 +313,7 @@ impl App {
             return Ok(caller);
         }
         let asked = async {
-            self.pulse.ensure_fresh(&self.store).await?;
+            self.ensure_fresh().await?;
             let mut read = self.store.read().await?;
             self.admit_in(read.conn(), presented, true).await
         };

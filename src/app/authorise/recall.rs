@@ -207,15 +207,17 @@ impl App {
     fn recall_token(&self, token: &str, now: Timestamp) -> Option<Recalled> {
         let digest = ByDigest(*KeyDigest::of(token.as_bytes()).as_bytes());
         let caller = self.remembered.tokens.get(&digest)?;
-        let signed = self
-            .signing
-            .ring()
-            .find(caller.environment, &caller.kid, now)
-            .is_some();
+        let rev = self.pulse.check_fresh(&caller.tags, caller.rev)?.ok()?;
+        // Its signing key may have been revoked where the log stands now.
+        let signed = self.signing.is_as_new_as(rev)
+            && self
+                .signing
+                .ring()
+                .find(caller.environment, &caller.kid, now)
+                .is_some();
         if !signed || Timestamp::from_secs(caller.claims.exp) <= now {
             return None;
         }
-        let rev = self.pulse.check_fresh(&caller.tags, caller.rev)?.ok()?;
         let identified = Identified {
             effective: Arc::clone(&caller.effective),
             who: Who::Session(caller),

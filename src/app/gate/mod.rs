@@ -250,7 +250,10 @@ impl App {
         }
         let token = match &self.policy.gate.token {
             None => None,
-            Some(wanted) => Some(self.upstream_token(wanted, &caller, &identity, facts)?),
+            Some(wanted) => {
+                self.ensure_signing_keys().await?;
+                Some(self.upstream_token(wanted, &caller, &identity, facts)?)
+            }
         };
         self.pulse.check_in_time(caller.asked_at_ms)?;
         Ok(Allowed {

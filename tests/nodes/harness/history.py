@@ -38,7 +38,7 @@ def outcome_of(answer):
     if answer.status in (401, 403):
         # At the gate a lost database is 403 with a reason, for nginx.
         reason = answer.headers.get("X-Auth-Reason", "") if answer.headers else ""
-        return UNKNOWN if reason in ("SERVICE_UNAVAILABLE", "INTERNAL_SERVER_ERROR") else REFUSED
+        return UNKNOWN if reason.replace("_", "-") in ("service-unavailable", "internal-server-error") else REFUSED
     return UNKNOWN
 
 

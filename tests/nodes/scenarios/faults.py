@@ -64,7 +64,7 @@ def cut(context, mode, settings, what):
     watchers = [Watcher(cut_off, made, recorder) for _ in range(3)]
     for watcher in watchers:
         watcher.start()
-    wait_until("the node allows", lambda: any(watcher.last_allowed() for watcher in watchers))
+    wait_until("the node allows", lambda: all(watcher.last_allowed() for watcher in watchers))
     proxies[1].set(mode)
     at = now()
     # Ended elsewhere in the same moment.
