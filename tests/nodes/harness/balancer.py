@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+import socket
 
 from .host import ROOT, Process, check, free_port, wait_until
 from .wire import is_listening
@@ -27,7 +28,10 @@ class Balancer(Process):
             if line.strip() == "# nodes":
                 lines += [f"    server {node.name} 127.0.0.1:{node.port}" for node in nodes]
             lines.append(re.sub(r" resolvers \S+| init-addr \S+", "", line))
-        (self.folder / "haproxy.cfg").write_text("\n".join(lines) + "\n")
+        text = "\n".join(lines) + "\n"
+        self.socket = self.folder / "admin"
+        text = text.replace("global\n", f"global\n    stats socket {self.socket} mode 600 level admin\n", 1)
+        (self.folder / "haproxy.cfg").write_text(text)
         place.at_end(lambda: self.stop(signal.SIGKILL))
 
     def start(self):
@@ -38,3 +42,23 @@ class Balancer(Process):
     def _listens(self):
         check(self.is_running(), f"HAProxy ended: {self.errors()}")
         return is_listening(self.port)
+
+    def _tell(self, command):
+        with socket.socket(socket.AF_UNIX) as end:
+            end.connect(str(self.socket))
+            end.sendall(command.encode() + b"\n")
+            answer = b""
+            while part := end.recv(65536):
+                answer += part
+        return answer.decode()
+
+    def drain(self, name):
+        """Sends nothing more to a node."""
+        self._tell(f"set server nodes/{name} state drain")
+
+    def ready(self, name):
+        self._tell(f"set server nodes/{name} state ready")
+
+    def is_up(self, name):
+        lines = [line.split(",") for line in self._tell("show stat").splitlines()]
+        return any(line[:2] == ["nodes", name] and line[17] == "UP" for line in lines if len(line) > 17)

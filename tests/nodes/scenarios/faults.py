@@ -150,7 +150,7 @@ def hints_lost(context):
     recorder = Recorder()
     hints = f"FROM pg_stat_activity WHERE datname = '{cluster.database}' AND application_name = 'hallpass hints'"
     listening = f"SELECT count(*) {hints}"
-    check(context.postgres.one(listening) == "2", "the nodes do not listen")
+    wait_until("both nodes listen", lambda: context.postgres.one(listening) == "2", 10)
 
     def until_refused(times):
         took = []

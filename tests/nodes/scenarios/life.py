@@ -1,15 +1,11 @@
-"""Nodes come and go: the first start, the end, an upgrade."""
+"""Nodes come and go: the first start, and the end."""
 
-import json
 import secrets
-import subprocess
-import threading
 import time
-from pathlib import Path
 
 from harness.cluster import SETTINGS, Cluster
 from harness.history import Recorder, contradictions
-from harness.host import ROOT, check, now, wait_until
+from harness.host import check, wait_until
 from harness.load import Load
 from harness.node import Node, new_master_key
 from harness.objects import make_session
@@ -69,37 +65,3 @@ def leaves(context):
     wrong = contradictions(recorder.events, BOUND)
     check(not wrong, "; ".join(wrong[:5]))
     context.say(f"{load.calls} calls, 0 failed")
-
-
-@scenario("an upgrade from the first schema under load: old nodes' changes and new ones' side by side")
-def upgrade(context):
-    """The database has the schema of the first migration alone, filled as the first version filled it.
-
-    An old node is played by the statement with which the first version moved the log: it knows
-    nothing of touches. What a true old binary does beside a new one is played by the long form.
-    """
-    cluster = Cluster(context.place, context.postgres)
-    recorder = Recorder()
-    old_moves = [0]
-    over = threading.Event()
-
-    def old_node():
-        while not over.is_set():
-            context.postgres.sql(
-                "UPDATE change_head SET position = greatest(position + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint)"
-                " WHERE id = 1",
-                cluster.database,
-            )
-            old_moves[0] += 1
-            time.sleep(0.1)
-
-    old = threading.Thread(target=old_node, daemon=True)
-    with Load(cluster, recorder, workers=2) as load:
-        old.start()
-        time.sleep(2.5)
-        over.set()
-        old.join()
-    check(not load.failures, f"{len(load.failures)} of {load.calls} calls failed: {load.failures[:3]}")
-    wrong = contradictions(recorder.events, BOUND)
-    check(not wrong, "; ".join(wrong[:5]))
-    context.say(f"{load.calls} calls beside {old_moves[0]} changes of an old version, 0 failed")

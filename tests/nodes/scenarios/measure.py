@@ -1,1 +1,114 @@
-"""Nothing yet."""
+"""What a request costs with one, two and three nodes. CPU time, since all of it shares one machine."""
+
+import multiprocessing
+import socket
+import time
+from pathlib import Path
+
+from harness.cluster import Cluster
+from harness.host import check, cpu_seconds
+from harness.scenario import scenario
+
+MORE_AT_MOST = 1.10
+WORKERS = 2
+
+
+def wire(method, path, bearer, headers=(), body=b""):
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {bearer}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    if body:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+
+def hammer(ports, request, seconds, counted):
+    """One request after the other on one connection to each node, in turns."""
+    ends = [socket.create_connection(("127.0.0.1", port), 10) for port in ports]
+    until = time.monotonic() + seconds
+    count = failed = 0
+    while time.monotonic() < until:
+        # All are under way at the same time.
+        for end in ends:
+            end.sendall(request)
+        for end in ends:
+            head, _, body = b"", b"", b""
+            while b"\r\n\r\n" not in head:
+                part = end.recv(65536)
+                if not part:
+                    raise ConnectionError
+                head += part
+            head, _, body = head.partition(b"\r\n\r\n")
+            length = 0
+            for line in head.split(b"\r\n"):
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            while len(body) < length:
+                body += end.recv(65536)
+            count += 1
+            failed += not head.startswith(b"HTTP/1.1 200")
+    counted.put((count, failed))
+
+
+def measure(nodes, request, seconds):
+    """CPU time for each request in microseconds, and requests per second."""
+    counted = multiprocessing.Queue()
+    # As many connections in all, however many nodes there are.
+    ports = [nodes[index % len(nodes)].port for index in range(6)]
+    before = sum(node.cpu_seconds() for node in nodes)
+    began = time.monotonic()
+    workers = [multiprocessing.Process(target=hammer, args=(ports, request, seconds, counted)) for _ in range(WORKERS)]
+    for worker in workers:
+        worker.start()
+    results = [counted.get(timeout=seconds + 60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    used = sum(node.cpu_seconds() for node in nodes) - before
+    took = time.monotonic() - began
+    check(not sum(failed for _, failed in results), "requests failed")
+    count = sum(count for count, _ in results)
+    return used / count * 1e6, count / took
+
+
+def children_cpu(pid):
+    """CPU time of PostgreSQL and of the sessions that it has now."""
+    total = cpu_seconds(pid)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                text = (entry / "stat").read_text()
+                if int(text[text.rindex(")") + 2 :].split()[1]) == pid:
+                    total += cpu_seconds(entry.name)
+            except (OSError, ValueError):
+                continue
+    return total
+
+
+@scenario("CPU time for a request with one, two and three nodes", long_only=True)
+def cpu_per_request(context):
+    cluster = Cluster(context.place, context.postgres, balanced=False)
+    asked = (("X-Original-Method", "GET"), ("X-Original-URI", "/v1/bot/b1/fetch"))
+    requests = {
+        "gate by key": wire("GET", "/v1/authorize/nginx", cluster.key, asked),
+        "mint": wire("POST", "/v1/session/create", cluster.key, body=b'{"allowedRoutes":["bot/**"]}'),
+    }
+    database = int((context.postgres.folder / "data/postmaster.pid").read_text().split("\n", 1)[0])
+    rounds, seconds = 5, 4
+    worse = []
+    for name, request in requests.items():
+        taken = {count: [] for count in (1, 2, 3)}
+        rates = {count: [] for count in (1, 2, 3)}
+        for nodes in (1, 2, 3):
+            measure(cluster.nodes[:nodes], request, 1)
+        of_database = []
+        for turn in range(rounds):
+            for nodes in (1, 2, 3) if turn % 2 == 0 else (3, 2, 1):
+                before = children_cpu(database)
+                cost, rate = measure(cluster.nodes[:nodes], request, seconds)
+                of_database.append((children_cpu(database) - before) / (rate * seconds) * 1e6)
+                taken[nodes].append(cost)
+                rates[nodes].append(rate)
+        median = {nodes: sorted(values)[rounds // 2] for nodes, values in taken.items()}
+        told = ", ".join(f"{nodes}: {median[nodes]:.0f} µs at {sorted(rates[nodes])[rounds // 2]:.0f}/s" for nodes in median)
+        context.say(f"{name}: {told}; PostgreSQL {sorted(of_database)[len(of_database) // 2]:.0f} µs")
+        worse += [f"{name} with {nodes} nodes" for nodes in (2, 3) if median[nodes] > median[1] * MORE_AT_MOST]
+    check(not worse, f"more than {MORE_AT_MOST:.2f} times as much as with one node: {', '.join(worse)}")
