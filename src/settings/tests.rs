@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 
 mod gate;
+mod nodes;
 
 /// What a start is given.
 #[derive(Default)]
@@ -312,18 +313,6 @@ fn a_bad_file_is_refused_by_setting_and_line() {
             "line 2: duplicate key",
         ),
         ("jwks_max_age_secs = 86401", "from 1 to 86400"),
-        ("nodes.lease_ms = 499", "from 500 to 60000"),
-        ("nodes.lease_ms = 60001", "from 500 to 60000"),
-        ("nodes.past_lease = 'trust'", "expected `ask` or `refuse`"),
-        ("nodes.drain_delay_secs = 301", "from 0 to 300"),
-        (
-            "database_direct_url = 'postgres://u:hunter2@db/hallpass'",
-            "`database_direct_url`, from the file hallpass.toml: write postgres://",
-        ),
-        (
-            "database_url = 'postgres://db/x'\ndatabase_direct_url = 'sqlite://x'",
-            "the address of the same database without its pooler",
-        ),
         ("signing_key_rotation_days = 0", "from 1 to 366"),
         ("audiences = ['a', '']", "`audiences[1]`"),
         (
