@@ -46,24 +46,19 @@ pub async fn advance(conn: Conn<'_>, now: Timestamp) -> Result<Rev, StoreError> 
             )
         };
     }
-    let now_us = now.millis().saturating_mul(1000);
-    let row: Option<(i64, i64)> = match conn {
+    let text = match &conn {
         #[cfg(feature = "sqlite")]
-        Conn::Sqlite(c) => {
-            sqlx::query_as(text!(""))
-                .bind(now_us)
-                .fetch_optional(c)
-                .await?
-        }
+        Conn::Sqlite(_) => text!(""),
         // The other nodes are told when this is committed, and never when it is not.
         #[cfg(feature = "postgres")]
-        Conn::Postgres(c) => {
-            sqlx::query_as(text!(", pg_notify('hallpass_change', log_id::text)"))
-                .bind(now_us)
-                .fetch_optional(c)
-                .await?
-        }
+        Conn::Postgres(_) => text!(", pg_notify('hallpass_change', log_id::text)"),
     };
+    let row: Option<(i64, i64)> = on_conn!(conn, |c| {
+        sqlx::query_as(text)
+            .bind(now.millis().saturating_mul(1000))
+            .fetch_optional(c)
+            .await?
+    });
     let (log, position) = row.ok_or_else(|| corrupt("change_head", "id"))?;
     Ok(Rev {
         log: LogId::from_i64(log),

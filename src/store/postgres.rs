@@ -24,8 +24,9 @@ const SILENCE: Duration = Duration::from_secs(20);
 ///
 /// What a connection of our own is given once when it is made, each transaction is given here, since
 /// each may be in another session. Statements that others prepared there go first: sqlx names its
-/// own by numbers, and another node has used the same ones.
-pub(super) const BEGIN_POOLED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+/// own by numbers, and another node has used the same ones. A standby refuses to write, also where
+/// nothing is written: what it knows may be old.
+pub(super) const BEGIN_POOLED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
      SET LOCAL statement_timeout = '10s'; \
      SET LOCAL idle_in_transaction_session_timeout = '30s'; \
      DEALLOCATE ALL";
@@ -78,7 +79,11 @@ pub(super) async fn open(
     } else {
         direct.clone()
     };
-    let pool = PgPoolOptions::new()
+    let mut pool = PgPoolOptions::new();
+    if !pooled {
+        pool = pool.after_connect(|conn, _| primary_alone(conn));
+    }
+    let pool = pool
         .max_connections(size.max.max(2))
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // The same question as sqlx's own, with a bound.
@@ -100,6 +105,24 @@ pub(super) async fn open(
 fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(OpenError::Url)?;
     Ok(options.application_name("hallpass"))
+}
+
+/// Refuses a standby, where an address leads to after a failover: what it knows may be old, and nothing
+/// says how old. A primary becomes one only by a new start, which ends its connections.
+fn primary_alone(
+    conn: &mut PgConnection,
+) -> Pin<Box<dyn Future<Output = Result<(), sqlx::Error>> + Send + '_>> {
+    Box::pin(async {
+        let is_standby: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()")
+            .fetch_one(conn)
+            .await?;
+        if is_standby {
+            return Err(sqlx::Error::Configuration(
+                "the server is a standby, and only the primary is asked".into(),
+            ));
+        }
+        Ok(())
+    })
 }
 
 /// Whether a connection answers; an error when it does not, so that it is thrown away.

@@ -105,6 +105,22 @@ class Postgres:
     def one(self, text, database="postgres"):
         return self.sql(text, database)[0][0]
 
+    def standby(self, place):
+        """A standby of this one, of which the replay is then held."""
+        other = object.__new__(Postgres)
+        other.__dict__.update(self.__dict__)
+        other.port = free_port()
+        other.folder = place.folder / f"standby-{other.port}"
+        other.folder.mkdir()
+        if other.owner:
+            os.chown(other.folder, other.owner.pw_uid, other.owner.pw_gid)
+        uri = self.url("postgres")
+        other._tool("pg_basebackup", "-D", "data", "-R", "-X", "stream", "-c", "fast", "-d", uri)
+        other.options = f"-c listen_addresses=127.0.0.1 -c port={other.port} -c unix_socket_directories= -c max_connections=200"
+        place.at_end(lambda: other.stop("immediate"))
+        other.start()
+        return other
+
     def wait_ready(self):
         def ready():
             try:

@@ -7,7 +7,9 @@ from harness.cluster import SETTINGS, Cluster
 from harness.history import CREATE, REVOKE, USE, Recorder, contradictions, outcome_of
 from harness.host import check, now, wait_until
 from harness.load import Load
+from harness.node import Node
 from harness.objects import make_key, make_session
+from harness.pooler import Pooler
 from harness.proxy import Proxy
 from harness.scenario import scenario
 from harness.statistics import percentile
@@ -97,6 +99,41 @@ def cut_stalled(context):
 @scenario("a node cut from the database stops trusting what it knows: it may not ask")
 def cut_refusing(context):
     cut(context, "stall", REFUSE, "silent, refuses past the bound")
+
+
+@scenario("a standby is not believed, whether the node comes to it directly or through PgBouncer")
+def standby(context):
+    cluster, proxies = proxied(context)
+    here, moved = cluster.nodes
+    recorder = Recorder()
+    answer, made = make_key(here.client(), cluster.key)
+    recorder.add(CREATE, made.name, here.name, answer)
+    recorder.add(USE, made.name, moved.name, moved.client().gate(made.credential))
+    copy = context.postgres.standby(context.place)
+    copy.sql("SELECT pg_wal_replay_pause()")
+    ended = made.end(here.client(), cluster.key)
+    recorder.add(REVOKE, made.name, here.name, ended)
+    check(ended.status == 200, f"{ended.status}")
+    # As a name does that leads elsewhere from now on. The standby still has the key.
+    check(copy.one(f"SELECT count(*) FROM api_key WHERE id = '{made.name}' AND ended_at IS NULL", cluster.database) == "1", "it was replayed")
+    proxies[1].set("cut")
+    proxies[1].target = copy.port
+    proxies[1].set("pass")
+    time.sleep(BOUND + 0.2)
+    client = moved.client()
+    for _ in range(3):
+        use = client.gate(made.credential)
+        recorder.add(USE, made.name, moved.name, use)
+        check(use.status == 403 and outcome_of(use) == "unknown", f"answered from a standby: {use.status} {use.body[:120]!r}")
+    pooled = Pooler(context.place, copy).start()
+    node = Node(context.place, "pooled", context.postgres.url(cluster.database, pooled.port), cluster.master_key, SETTINGS, direct_url=context.postgres.url(cluster.database))
+    node.start(wait=False)
+    wait_until("it does not start on a standby", lambda: not node.is_running(), 30)
+    proxies[1].set("cut")
+    proxies[1].target = context.postgres.port
+    proxies[1].set("pass")
+    wait_until("the node is back", moved.is_ready, 15)
+    no_contradiction(recorder)
 
 
 @scenario("a node that was frozen trusts nothing that it knew before")

@@ -11,6 +11,7 @@ from harness.scenario import scenario
 
 MORE_AT_MOST = 1.10
 WORKERS = 2
+WRITTEN = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"
 
 
 def wire(method, path, bearer, headers=(), body=b""):
@@ -92,23 +93,30 @@ def cpu_per_request(context):
         "mint": wire("POST", "/v1/session/create", cluster.key, body=b'{"allowedRoutes":["bot/**"]}'),
     }
     database = int((context.postgres.folder / "data/postmaster.pid").read_text().split("\n", 1)[0])
-    rounds, seconds = 5, 4
+    rounds, seconds = 3, 3
     worse = []
     for name, request in requests.items():
         taken = {count: [] for count in (1, 2, 3)}
         rates = {count: [] for count in (1, 2, 3)}
         for nodes in (1, 2, 3):
             measure(cluster.nodes[:nodes], request, 1)
-        of_database = []
+        of_database, log_bytes = [], []
         for turn in range(rounds):
             for nodes in (1, 2, 3) if turn % 2 == 0 else (3, 2, 1):
-                before = children_cpu(database)
+                before, written = children_cpu(database), int(context.postgres.one(WRITTEN))
                 cost, rate = measure(cluster.nodes[:nodes], request, seconds)
-                of_database.append((children_cpu(database) - before) / (rate * seconds) * 1e6)
+                requests_made = rate * seconds
+                of_database.append((children_cpu(database) - before) / requests_made * 1e6)
+                log_bytes.append((int(context.postgres.one(WRITTEN)) - written) / requests_made)
                 taken[nodes].append(cost)
                 rates[nodes].append(rate)
         median = {nodes: sorted(values)[rounds // 2] for nodes, values in taken.items()}
         told = ", ".join(f"{nodes}: {median[nodes]:.0f} µs at {sorted(rates[nodes])[rounds // 2]:.0f}/s" for nodes in median)
-        context.say(f"{name}: {told}; PostgreSQL {sorted(of_database)[len(of_database) // 2]:.0f} µs")
+        middle = len(of_database) // 2
+        context.say(f"{name}: {told}; PostgreSQL {sorted(of_database)[middle]:.0f} µs and {sorted(log_bytes)[middle]:.0f} bytes of its log")
         worse += [f"{name} with {nodes} nodes" for nodes in (2, 3) if median[nodes] > median[1] * MORE_AT_MOST]
+    size = context.postgres.sql(
+        "SELECT count(*), pg_relation_size('session') / count(*), pg_indexes_size('session') / count(*) FROM session", cluster.database
+    )[0]
+    context.say(f"{size[0]} sessions: {size[1]} bytes each in the table, {size[2]} in its indexes")
     check(not worse, f"more than {MORE_AT_MOST:.2f} times as much as with one node: {', '.join(worse)}")
