@@ -120,9 +120,8 @@ def standby(context):
     proxies[1].target = copy.port
     proxies[1].set("pass")
     time.sleep(BOUND + 0.2)
-    client = moved.client()
-    for _ in range(3):
-        use = client.gate(made.credential)
+    for _ in range(context.times(1, 10)):
+        use = moved.client().gate(made.credential)
         recorder.add(USE, made.name, moved.name, use)
         check(use.status == 403 and outcome_of(use) == "unknown", f"answered from a standby: {use.status} {use.body[:120]!r}")
     pooled = Pooler(context.place, copy).start()
