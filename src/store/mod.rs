@@ -143,6 +143,10 @@ impl One {
     ///
     /// # Errors
     /// [`StoreError`]; whether it happened is unknown then.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(clippy::unused_async, reason = "PostgreSQL has something to wait for")
+    )]
     pub async fn done(self) -> Result<(), StoreError> {
         match self.0.0 {
             #[cfg(feature = "sqlite")]

@@ -148,6 +148,7 @@ impl Store {
     /// # Errors
     /// [`OpenError::Scheme`].
     #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_async, reason = "it is one where there is PostgreSQL")]
     pub async fn open_pooled(_: &str, _: &str, _: PoolSize) -> Result<Self, OpenError> {
         Err(OpenError::Scheme)
     }
