@@ -72,6 +72,9 @@ impl Clock for SystemClock {
 pub struct ManualClock {
     wall_ms: AtomicI64,
     monotonic_ms: AtomicI64,
+    /// How often it is read until the machine sleeps, and for how long then.
+    readings_left: AtomicI64,
+    sleep_ms: AtomicI64,
 }
 
 impl ManualClock {
@@ -80,7 +83,19 @@ impl ManualClock {
         Self {
             wall_ms: AtomicI64::new(now.millis()),
             monotonic_ms: AtomicI64::new(0),
+            readings_left: AtomicI64::new(-1),
+            sleep_ms: AtomicI64::new(0),
         }
+    }
+
+    /// Lets the machine sleep for so long once the monotonic clock was read so often, just after the
+    /// last of these readings. `false` when the sleep of before did not come yet.
+    pub fn sleep_after(&self, readings: u16, sleep_ms: i64) -> bool {
+        self.sleep_ms.store(sleep_ms, Ordering::SeqCst);
+        let left = self
+            .readings_left
+            .swap(i64::from(readings), Ordering::SeqCst);
+        left < 0
     }
 
     /// Moves both clocks forward.
@@ -101,6 +116,13 @@ impl Clock for ManualClock {
     }
 
     fn monotonic_ms(&self) -> i64 {
-        self.monotonic_ms.load(Ordering::SeqCst)
+        let read_ms = self.monotonic_ms.load(Ordering::SeqCst);
+        if self.readings_left.load(Ordering::SeqCst) >= 0
+            && self.readings_left.fetch_sub(1, Ordering::SeqCst) == 1
+        {
+            self.readings_left.store(-1, Ordering::SeqCst);
+            self.advance_ms(self.sleep_ms.load(Ordering::SeqCst));
+        }
+        read_ms
     }
 }

@@ -148,7 +148,9 @@ fn private(check: &'static str, path: &Path, needed: bool) -> Finding {
 }
 
 async fn open(settings: &Settings, findings: &mut Vec<Finding>) -> Option<Arc<App>> {
-    let url = settings.database_url.reveal();
+    // What is asked in a session of its own goes past a pooler.
+    let direct = settings.database_direct_url.as_ref();
+    let url = direct.unwrap_or(&settings.database_url).reveal();
     if Store::is_absent(url) {
         findings.push(Finding::fail(
             "database",

@@ -121,7 +121,7 @@ impl Metrics {
 
     /// Everything, in the text format of Prometheus 0.0.4. Callers that are remembered take up so
     /// many bytes.
-    pub fn render(&self, remembered_bytes: usize) -> String {
+    pub fn render(&self, remembered_bytes: usize, log: &LogState) -> String {
         let mut page = Page::default();
         self.render_requests(&mut page);
         page.family(
@@ -147,6 +147,7 @@ impl Metrics {
             u64::try_from(remembered_bytes).unwrap_or(u64::MAX),
         );
 
+        log.render(&mut page);
         let sessions = "hallpass_sessions_created_total";
         page.family(
             sessions,
@@ -240,6 +241,55 @@ impl Metrics {
     fn series(&self) -> impl Iterator<Item = (&'static str, &RouteSeries)> {
         let routes = self.routes.iter().map(|(route, series)| (*route, series));
         routes.chain([(NO_ROUTE, &self.no_route)])
+    }
+}
+
+/// What this node knows of the change log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogState {
+    /// How old that is, in milliseconds.
+    pub age_ms: u64,
+    /// Whether the database gives hints.
+    pub listening: bool,
+    /// Hints that came.
+    pub hints: u64,
+    /// Requests for which the database was asked because it was too old.
+    pub asked: u64,
+    /// Requests that were refused because it was too old.
+    pub refused: u64,
+}
+
+impl LogState {
+    fn render(&self, page: &mut Page) {
+        let age = "hallpass_change_log_age_seconds";
+        page.family(
+            age,
+            "gauge",
+            "Age of what this node knows of the change log.",
+        );
+        page.line(age, &[], Seconds(self.age_ms));
+        let listening = "hallpass_change_log_listening";
+        page.family(
+            listening,
+            "gauge",
+            "Whether the database tells of changes at once.",
+        );
+        page.line(listening, &[], u64::from(self.listening));
+        let hints = "hallpass_change_log_hints_total";
+        page.family(
+            hints,
+            "counter",
+            "Changes of which the database told at once.",
+        );
+        page.line(hints, &[], self.hints);
+        let past = "hallpass_past_lease_total";
+        page.family(
+            past,
+            "counter",
+            "Requests that came when the change log was known too long ago.",
+        );
+        page.line(past, &[("outcome", "asked")], self.asked);
+        page.line(past, &[("outcome", "refused")], self.refused);
     }
 }
 
@@ -454,7 +504,7 @@ mod tests {
 
     #[track_caller]
     fn assert_lines(metrics: &Metrics, expected: &[&str]) {
-        let page = metrics.render(0);
+        let page = metrics.render(0, &LogState::default());
         for line in expected {
             assert!(
                 page.lines().any(|other| other == *line),
@@ -490,7 +540,7 @@ mod tests {
                 r#"hallpass_http_request_duration_seconds_count{route="/v1/token/{tokenId}/fetch"} 2"#,
             ],
         );
-        assert!(!metrics.render(0).contains("hunter2"));
+        assert!(!metrics.render(0, &LogState::default()).contains("hunter2"));
     }
 
     #[test]
@@ -540,7 +590,7 @@ mod tests {
         metrics.begin_request().finish(Some(FETCH), 200);
         metrics.refused("X");
 
-        let page = metrics.render(0);
+        let page = metrics.render(0, &LogState::default());
 
         let mut described = Vec::new();
         for line in page.lines() {

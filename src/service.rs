@@ -35,6 +35,7 @@ use crate::domain::decision::BindingCheck;
 use crate::domain::gate::Reach;
 use crate::domain::grant::Audiences;
 use crate::domain::id::{AccountId, RequestId};
+use crate::domain::lease::Lease;
 use crate::domain::permission::Permission;
 use crate::domain::profile::{self, SessionProfile};
 use crate::domain::route::{RequestPath, RoutePattern, RouteTemplate};
@@ -156,6 +157,10 @@ pub fn policy(settings: &Settings) -> anyhow::Result<Policy> {
             timeout: Duration::from_secs(settings.webhooks.timeout_secs.into()),
         },
         gate: gate_policy(&settings.gate),
+        lease: Lease {
+            ms: i64::from(settings.nodes.lease_ms),
+            past: settings.nodes.past_lease,
+        },
     })
 }
 
@@ -228,9 +233,14 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let size = PoolSize {
         max: settings.limits.database_connections_max,
     };
-    Store::open(settings.database_url.reveal(), size)
-        .await
-        .with_context(|| format!("the database {}", settings.database_url))
+    let direct = settings.database_direct_url.as_ref();
+    let opened = match direct {
+        Some(direct) => {
+            Store::open_pooled(settings.database_url.reveal(), direct.reveal(), size).await
+        }
+        None => Store::open(settings.database_url.reveal(), size).await,
+    };
+    opened.with_context(|| format!("the database {}", settings.database_url))
 }
 
 async fn is_set_up(store: &Store) -> anyhow::Result<bool> {
@@ -325,8 +335,16 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     let limits = server::ServerLimits::from(&settings.limits);
     let render = server_problems(&app);
     let service = http::Service::new(edge_of(&app, &settings));
+    let drain_delay = Duration::from_secs(settings.nodes.drain_delay_secs.into());
     let shutdown = async {
         shutdown().await;
+        app.leave();
+        if !drain_delay.is_zero() {
+            let secs = drain_delay.as_secs();
+            tracing::info!(secs, "not ready any more; still accepting for a while");
+            // Whoever asks twice is in a hurry.
+            drop(tokio::time::timeout(drain_delay, shutdown()).await);
+        }
         app.stop_waiting();
     };
     server::run(listener, service, limits, render, shutdown).await;

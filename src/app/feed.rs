@@ -152,12 +152,11 @@ impl App {
             }
         }
         // Only what is known is stated, and only while it is fresh; the keys must not be older.
-        self.pulse.ensure_fresh(&self.store).await?;
+        self.ensure_fresh().await?;
         let place = Arc::clone(&self.feed.large).try_acquire_owned().ok();
         let len_max = place.as_ref().map_or(SMALL_LEN, |_| ENTRIES_MAX);
         let page = self.pulse.page(since, len_max);
         let place = place.filter(|_| page.entries.len() > SMALL_LEN);
-        self.ensure_signing_keys().await?;
         self.render(environment, page, nonce, &known_etags, place)
     }
 

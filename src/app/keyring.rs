@@ -186,8 +186,12 @@ impl App {
     /// [`Error`].
     pub async fn reload_signing_keys(&self) -> Result<(), Error> {
         let mut read = self.store.read().await?;
-        let as_of = change_log::head(read.conn()).await?;
-        let ring = load(read.conn(), &self.master).await?;
+        self.read_signing_keys(read.conn()).await
+    }
+
+    pub(crate) async fn read_signing_keys(&self, mut conn: Conn<'_>) -> Result<(), Error> {
+        let as_of = change_log::head(reborrow(&mut conn)).await?;
+        let ring = load(conn, &self.master).await?;
         self.signing.set(ring, as_of);
         Ok(())
     }

@@ -14,6 +14,8 @@ use crate::store::{change_log, change_touch, dashboard, idempotency, secrets, se
 
 /// How long lies between two polls at least, however much is changed.
 const POLL_PAUSE: Duration = Duration::from_millis(10);
+/// How long one poll may take.
+const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often batches of last uses and refusals are written, in seconds. A minute is promised.
 const BATCH_SECS: u64 = 5;
 /// How often signing keys are looked after, and old rows dropped, in seconds.
@@ -35,8 +37,32 @@ impl App {
     /// [`Error::Unavailable`].
     pub async fn poll(&self) -> Result<(), Error> {
         let mut read = self.store.read().await?;
+        // The keys first: a token is recalled only while they are as new as what is known of the log,
+        // and else each of many requests would read them.
+        let head = change_log::head(read.conn()).await?;
+        if !self.signing.is_as_new_as(head) {
+            self.read_signing_keys(read.conn()).await?;
+        }
         self.pulse.refresh(read.conn()).await?;
         drop(read);
+        self.ensure_signing_keys().await
+    }
+
+    /// The same with a bound: a database that is silent must not keep this node from asking again
+    /// over another connection.
+    async fn poll_in_time(&self) -> Result<(), Error> {
+        tokio::time::timeout(POLL_TIMEOUT, self.poll())
+            .await
+            .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".into())))
+    }
+
+    /// Makes sure that what this node knows of the log and the signing keys that it has are younger
+    /// than the bound: a node that slept may have keys that were retired or revoked meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when they are not and cannot be read, or may not.
+    pub(crate) async fn ensure_fresh(&self) -> Result<(), Error> {
+        self.pulse.ensure_fresh(&self.store).await?;
         self.ensure_signing_keys().await
     }
 
@@ -98,11 +124,13 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
                 _ = tick.tick() => {}
                 () = poller.pulse.poll_wanted() => {}
             }
-            log_failure("poll the change log", poller.poll().await);
+            log_failure("poll the change log", poller.poll_in_time().await);
             // Many changes in a row make one poll of a few.
             tokio::time::sleep(POLL_PAUSE).await;
         }
     });
+    #[cfg(feature = "postgres")]
+    tasks.spawn(Arc::clone(app).hear_hints());
     let writer = Arc::clone(app);
     tasks.spawn(async move {
         let mut tick = ticker(Duration::from_secs(BATCH_SECS));

@@ -10,6 +10,8 @@ pub mod doctor;
 pub mod error;
 pub mod feed;
 pub mod gate;
+#[cfg(feature = "postgres")]
+mod hints;
 pub mod idempotency;
 pub mod journal;
 pub mod keyring;
@@ -28,13 +30,14 @@ pub mod webhooks;
 pub mod who;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::clock::Clock;
 use crate::domain::api_key::ApiKey;
 use crate::domain::environment::Environment;
 use crate::domain::grant::Audiences;
 use crate::domain::id::AccountId;
+use crate::domain::lease::Lease;
 use crate::domain::permission::{Permission, Vocabulary};
 use crate::domain::profile::SessionProfile;
 use crate::domain::rate::RateLimit;
@@ -79,6 +82,8 @@ pub struct Policy {
     pub webhooks: webhooks::WebhookPolicy,
     /// What the gate decides by.
     pub gate: gate::GatePolicy,
+    /// For how long what is known of the change log is believed.
+    pub lease: Lease,
 }
 
 impl Policy {
@@ -113,6 +118,7 @@ pub struct App {
     /// The operator account.
     pub operator: AccountId,
     pub(crate) latest_ms: AtomicI64,
+    pub(crate) leaving: AtomicBool,
     pub(crate) master: MasterKey,
     pub(crate) pulse: pulse::Pulse,
     pub(crate) signing: keyring::Signing,
@@ -140,11 +146,20 @@ impl App {
         environment.issuer(&self.policy.issuer)
     }
 
-    /// Whether tokens can be minted at this moment.
+    /// From now on this node says that it is not ready, so that no more is sent to it. It goes on
+    /// working.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this node may be sent requests: tokens can be minted, and it is not about to stop.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when no signing key may sign.
+    /// [`Error::Unavailable`] when it stops, or no signing key may sign.
     pub fn check_ready(&self) -> Result<(), Error> {
+        if self.leaving.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable("this node is about to stop".into()));
+        }
         let ring = self.signing.ring();
         let signs = Environment::ALL
             .iter()
@@ -158,7 +173,8 @@ impl App {
 
     /// Everything that is counted, in the text format of Prometheus 0.0.4.
     pub fn render_metrics(&self) -> String {
-        self.metrics.render(self.remembered.bytes())
+        self.metrics
+            .render(self.remembered.bytes(), &self.pulse.state())
     }
 
     /// Whether a key may do what only an operator may: it was made so, in the operator account.

@@ -4,6 +4,7 @@
 //! is older than the bound, the log is read before anything is decided, and when it cannot be read,
 //! nothing is.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,13 +13,15 @@ use tokio::sync::{Notify, watch};
 use super::error::{BadCredential, Error};
 use crate::clock::Clock;
 use crate::domain::feed::{Cursor, Entries, Page};
+use crate::domain::lease::{Lease, PastLease};
 use crate::domain::liveness::{EndedTags, Position, Rev, Tag, Tags, TouchedTags};
+use crate::metrics::LogState;
 use crate::store::{Conn, Store, change_log, change_touch};
 
-/// How old knowledge of the log may be, in milliseconds.
-pub const LEASE_MS: i64 = 1000;
 /// How often the log is polled, in milliseconds.
 pub const POLL_MS: u64 = 200;
+/// How long the database may take to say what is new in the log, when a request waits for it.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The log went backwards: a database was put back without a new log id. Nothing is decided until
 /// that is mended.
@@ -27,6 +30,11 @@ pub const POLL_MS: u64 = 200;
     "the change log fell back behind a position that this node has seen; was an old backup put back? see docs/operations.md"
 )]
 pub struct LogFellBack;
+
+/// What this node knows of the log is older than the bound, and it may not, or could not, ask.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("what this node knows of the change log is too old")]
+pub struct TooOld;
 
 #[derive(Debug)]
 struct Known {
@@ -44,10 +52,21 @@ struct Known {
 pub struct Pulse {
     known: RwLock<Known>,
     clock: Arc<dyn Clock>,
+    lease: Lease,
     /// The log, and the position of the last entry that was read of it.
     last_entry: watch::Sender<Rev>,
-    /// This node ended something, so that a poll would find it.
+    /// A poll would find something: this node ended something, or the database gave a hint.
     poll_now: Notify,
+    counts: Counts,
+}
+
+/// For the metrics.
+#[derive(Debug, Default)]
+struct Counts {
+    listening: AtomicBool,
+    hints: AtomicU64,
+    asked: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Pulse {
@@ -55,7 +74,7 @@ impl Pulse {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn open(store: &Store, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub async fn open(store: &Store, clock: Arc<dyn Clock>, lease: Lease) -> Result<Self, Error> {
         let asked_at_ms = clock.monotonic_ms();
         let mut read = store.read().await?;
         let head = change_log::head(read.conn()).await?;
@@ -80,8 +99,10 @@ impl Pulse {
         Ok(Self {
             known,
             clock,
+            lease,
             last_entry,
             poll_now: Notify::new(),
+            counts: Counts::default(),
         })
     }
 
@@ -167,19 +188,56 @@ impl Pulse {
         if fell_back {
             return Err(Error::Unavailable(LogFellBack.into()));
         }
-        Ok(self.clock.monotonic_ms() - asked_at_ms <= LEASE_MS)
+        Ok(self.lease.holds(asked_at_ms, self.clock.monotonic_ms()))
     }
 
-    /// Makes sure that the knowledge is younger than the bound.
+    /// Makes sure that the knowledge is younger than the bound: past it the database is asked, or the
+    /// request refused, as the settings have it.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when it is not and the log cannot be read.
+    /// [`Error::Unavailable`] when it is not and the log cannot be read, or may not.
     pub async fn ensure_fresh(&self, store: &Store) -> Result<(), Error> {
         if self.is_fresh()? {
             return Ok(());
         }
-        let mut read = store.read().await?;
-        self.refresh(read.conn()).await.map(|_| ())
+        let asked = match self.lease.past {
+            PastLease::Refuse => Err(Error::Unavailable(TooOld.into())),
+            PastLease::Ask => {
+                let ask = async {
+                    let mut read = store.read().await?;
+                    self.refresh(read.conn()).await
+                };
+                tokio::time::timeout(ASK_TIMEOUT, ask)
+                    .await
+                    .unwrap_or_else(|_| Err(Error::Unavailable(TooOld.into())))
+            }
+        };
+        let count = match asked {
+            Ok(_) => &self.counts.asked,
+            Err(_) => &self.counts.refused,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        asked.map(|_| ())
+    }
+
+    /// When the knowledge was asked for that is there now.
+    pub fn asked_at_ms(&self) -> i64 {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.asked_at_ms
+    }
+
+    /// Whether an answer may still leave that relies on what was asked then. The machine may have
+    /// slept while it was made.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] with [`TooOld`].
+    pub fn check_in_time(&self, asked_at_ms: i64) -> Result<(), Error> {
+        if self.lease.holds(asked_at_ms, self.clock.monotonic_ms()) {
+            Ok(())
+        } else {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
+            Err(Error::Unavailable(TooOld.into()))
+        }
     }
 
     /// Takes in what this node itself has just committed, so that it is in force when the call
@@ -198,7 +256,30 @@ impl Pulse {
         }
     }
 
-    /// Over when this node has ended something that was not polled since.
+    /// The database said that the log has moved. Polling is the truth; this is a hint to poll now.
+    pub fn hinted(&self) {
+        self.counts.hints.fetch_add(1, Ordering::Relaxed);
+        self.poll_now.notify_one();
+    }
+
+    /// Whether hints come.
+    pub fn set_listening(&self, listening: bool) {
+        self.counts.listening.store(listening, Ordering::Relaxed);
+    }
+
+    /// For the metrics.
+    pub fn state(&self) -> LogState {
+        let age_ms = self.clock.monotonic_ms() - self.asked_at_ms();
+        LogState {
+            age_ms: u64::try_from(age_ms).unwrap_or(0),
+            listening: self.counts.listening.load(Ordering::Relaxed),
+            hints: self.counts.hints.load(Ordering::Relaxed),
+            asked: self.counts.asked.load(Ordering::Relaxed),
+            refused: self.counts.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Over when there was something that was not polled since: this node ended it, or a hint came.
     pub async fn poll_wanted(&self) {
         self.poll_now.notified().await;
     }
@@ -233,7 +314,7 @@ impl Pulse {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let confirmed = known.ended.known();
         let holds = !known.fell_back
-            && now_ms - known.asked_at_ms <= LEASE_MS
+            && self.lease.holds(known.asked_at_ms, now_ms)
             && confirmed.log == read_at.log
             && known.touched.is_current(rows, read_at.position);
         holds.then(|| Rev {
@@ -247,7 +328,7 @@ impl Pulse {
     pub fn check_fresh(&self, tags: &Tags, rev: Rev) -> Option<Result<Rev, BadCredential>> {
         let now_ms = self.clock.monotonic_ms();
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if known.fell_back || now_ms - known.asked_at_ms > LEASE_MS {
+        if known.fell_back || !self.lease.holds(known.asked_at_ms, now_ms) {
             return None;
         }
         let alive = known.ended.check(tags, rev);

@@ -1,7 +1,7 @@
 //! The start: the database, the master key, the first account, its first key, the signing keys.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use serde_json::Map;
 
@@ -80,7 +80,7 @@ impl App {
             .ok_or_else(|| Error::internal("the database has no operator account"))?;
         // Before anything is made: a wrong master key stops the start.
         load(store.read().await?.conn(), &master).await?;
-        let pulse = Pulse::open(&store, Arc::clone(&clock)).await?;
+        let pulse = Pulse::open(&store, Arc::clone(&clock), policy.lease).await?;
         let limiter = Limiter::new(policy.failure_limit);
         let feed = Feed::new(policy.feed);
         let webhooks = Webhooks::new(&policy.webhooks)?;
@@ -94,6 +94,7 @@ impl App {
             metrics,
             operator,
             latest_ms: AtomicI64::new(i64::MIN),
+            leaving: AtomicBool::new(false),
             master,
             pulse,
             signing: Signing::empty(),

@@ -13,6 +13,7 @@ pub mod feed;
 pub mod gate;
 pub mod grant;
 pub mod id;
+pub mod lease;
 pub mod limits;
 pub mod liveness;
 pub mod network;

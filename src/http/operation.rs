@@ -1,5 +1,7 @@
 //! What operators, gateways and verifiers read without a credential.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderValue, StatusCode};
@@ -36,14 +38,21 @@ pub(super) async fn openapi(_: Call) -> Result<Response, Problem> {
 }
 
 pub(super) async fn jwks_live(call: Call) -> Result<Response, Problem> {
-    jwks(&call, Environment::Live)
+    jwks(&call, Environment::Live).await
 }
 
 pub(super) async fn jwks_test(call: Call) -> Result<Response, Problem> {
-    jwks(&call, Environment::Test)
+    jwks(&call, Environment::Test).await
 }
 
-fn jwks(call: &Call, environment: Environment) -> Result<Response, Problem> {
+/// How long the database may take to confirm the key set.
+const CONFIRM_TIMEOUT: Duration = Duration::from_millis(500);
+
+async fn jwks(call: &Call, environment: Environment) -> Result<Response, Problem> {
+    // A node that slept, or cannot ask, may not have the newest key. Its set is still good for old
+    // tokens, so it is told, but nobody may keep it.
+    let confirmed = tokio::time::timeout(CONFIRM_TIMEOUT, call.app.ensure_fresh()).await;
+    let is_current = matches!(confirmed, Ok(Ok(())));
     let document = call
         .app
         .jwks(environment)
@@ -63,7 +72,11 @@ fn jwks(call: &Call, environment: Environment) -> Result<Response, Problem> {
         *response.body_mut() = Body::empty();
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
-    let max_age = format!("public, max-age={}", call.app.policy.jwks_max_age_secs);
+    let max_age = if is_current {
+        format!("public, max-age={}", call.app.policy.jwks_max_age_secs)
+    } else {
+        "no-cache".to_owned()
+    };
     let headers = response.headers_mut();
     if let (Ok(etag), Ok(max_age)) = (
         HeaderValue::from_str(&document.etag),

@@ -6,12 +6,13 @@ use ipnet::IpNet;
 
 use super::error::{Problem, SettingError, Source};
 use super::file::{
-    self, LimitsSetting, PermissionRouteSetting, ProfileSetting, TemplateSetting, WebhooksSetting,
+    self, LimitsSetting, NodesSetting, PermissionRouteSetting, ProfileSetting, TemplateSetting,
+    WebhooksSetting,
 };
-use super::secret::{MasterKeySource, SecretText};
+use super::secret::{DatabaseUrl, MasterKeySource, SecretText};
 use super::source::{Names, Sources};
 use super::value;
-use super::{Limits, WebhookSettings};
+use super::{Limits, NodeSettings, WebhookSettings};
 use crate::domain::limits;
 use crate::domain::permission::{Permission, Vocabulary};
 use crate::domain::rate::RateLimit;
@@ -186,6 +187,57 @@ pub(super) fn permission_routes(
         }
     }
     Ok(routes)
+}
+
+/// Shorter than this, a poll that is a little late would send everybody to the database.
+const LEASE_MS_MIN: u32 = 500;
+/// Longer than this is no revocation.
+const LEASE_MS_MAX: u32 = 60_000;
+const DRAIN_DELAY_SECS_MAX: u32 = 300;
+
+pub(super) fn nodes(
+    sources: &Sources<'_>,
+    given: &NodesSetting,
+) -> Result<NodeSettings, SettingError> {
+    let NodesSetting {
+        lease_ms,
+        past_lease,
+        drain_delay_secs,
+    } = *given;
+    let default = NodeSettings::default();
+    Ok(NodeSettings {
+        lease_ms: sources.within(
+            "nodes.lease_ms",
+            lease_ms,
+            default.lease_ms,
+            LEASE_MS_MIN..=LEASE_MS_MAX,
+        )?,
+        past_lease,
+        drain_delay_secs: sources.within(
+            "nodes.drain_delay_secs",
+            drain_delay_secs,
+            default.drain_delay_secs,
+            0..=DRAIN_DELAY_SECS_MAX,
+        )?,
+    })
+}
+
+/// Where the database is reached without a pooler, when there is one.
+pub(super) fn database_direct_url(
+    sources: &Sources<'_>,
+    url: &DatabaseUrl,
+    in_file: Option<String>,
+) -> Result<Option<DatabaseUrl>, SettingError> {
+    let picked = sources.pick(&Names::DATABASE_DIRECT_URL, None, in_file)?;
+    let setting = picked.setting;
+    let Some((text, from)) = picked.found else {
+        return Ok(None);
+    };
+    let direct = DatabaseUrl::parse(&text).ok();
+    match direct {
+        Some(direct) if !direct.is_sqlite() && !url.is_sqlite() => Ok(Some(direct)),
+        Some(_) | None => Err(SettingError::new(setting, from, Problem::DirectUrl)),
+    }
 }
 
 pub(super) fn limits(sources: &Sources<'_>, given: &LimitsSetting) -> Result<Limits, SettingError> {

@@ -162,6 +162,11 @@ pub enum Problem {
         /// All that exist.
         known: Vec<String>,
     },
+    /// A direct address that is not one of PostgreSQL beside one of PostgreSQL.
+    #[error(
+        "write postgres://USER:PASSWORD@HOST/DATABASE, the address of the same database without its pooler"
+    )]
+    DirectUrl,
     /// A number outside its range.
     #[error("write a whole number from {min} to {max}")]
     OutOfRange {

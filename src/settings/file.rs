@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::error::{FileError, Problem};
 use crate::domain::environment::Environment;
+use crate::domain::lease::PastLease;
 use crate::domain::limits;
 use crate::domain::route::TrailingSlash;
 
@@ -15,6 +16,7 @@ pub(super) struct FileSettings {
     pub(super) listen: Option<String>,
     pub(super) issuer: Option<String>,
     pub(super) database_url: Option<String>,
+    pub(super) database_direct_url: Option<String>,
     pub(super) keys_dir: Option<String>,
     pub(super) master_key_file: Option<String>,
     pub(super) audience: Option<String>,
@@ -33,6 +35,16 @@ pub(super) struct FileSettings {
     pub(super) webhooks: WebhooksSetting,
     pub(super) journal_file: Option<String>,
     pub(super) gate: GateSetting,
+    pub(super) nodes: NodesSetting,
+}
+
+/// The table `[nodes]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct NodesSetting {
+    pub(super) lease_ms: Option<u32>,
+    pub(super) past_lease: PastLease,
+    pub(super) drain_delay_secs: Option<u32>,
 }
 
 /// The table `[webhooks]`.

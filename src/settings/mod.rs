@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
+use crate::domain::lease::PastLease;
 use crate::domain::permission::Vocabulary;
 use crate::domain::rate::RateLimit;
 use crate::token::Algorithm;
@@ -75,6 +76,9 @@ pub struct Settings {
     pub issuer: Issuer,
     /// Where the data is.
     pub database_url: DatabaseUrl,
+    /// The same database without the pooler that [`Self::database_url`] leads to; `None` when there is
+    /// no pooler.
+    pub database_direct_url: Option<DatabaseUrl>,
     /// Directory of `master.key`, relative to the working directory.
     pub keys_dir: PathBuf,
     /// Where the master key comes from.
@@ -112,6 +116,29 @@ pub struct Settings {
     pub journal_file: Option<PathBuf>,
     /// What the gate decides by, and who may ask it.
     pub gate: GateSettings,
+    /// How a node stands to the others on the same database.
+    pub nodes: NodeSettings,
+}
+
+/// How a node stands to the others on the same database, and to what is in front of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// For how long what is known of the change log is believed, in milliseconds.
+    pub lease_ms: u32,
+    /// What is done with a request when it is older.
+    pub past_lease: PastLease,
+    /// For how long `/readyz` says 503 before nothing more is accepted, in seconds.
+    pub drain_delay_secs: u32,
+}
+
+impl Default for NodeSettings {
+    fn default() -> Self {
+        Self {
+            lease_ms: 1_000,
+            past_lease: PastLease::Ask,
+            drain_delay_secs: 0,
+        }
+    }
 }
 
 /// Where webhooks may go beside `https://` and public addresses, and for how long one may take.
@@ -209,6 +236,7 @@ impl Settings {
             listen,
             issuer,
             database_url,
+            database_direct_url,
             keys_dir,
             master_key_file,
             audience,
@@ -227,6 +255,7 @@ impl Settings {
             webhooks,
             journal_file,
             gate,
+            nodes,
         } = file;
 
         let listen = sources
@@ -245,6 +274,8 @@ impl Settings {
             )?
             .or_default(DATABASE_URL)
             .read(DatabaseUrl::parse)?;
+        let database_direct_url =
+            check::database_direct_url(&sources, &database_url, database_direct_url)?;
         let keys_dir = sources
             .pick(&Names::KEYS_DIR, args.keys_dir.as_deref(), keys_dir)?
             .or_default(KEYS_DIR)
@@ -274,6 +305,7 @@ impl Settings {
             listen,
             issuer,
             database_url,
+            database_direct_url,
             keys_dir,
             master_key,
             audience,
@@ -302,6 +334,7 @@ impl Settings {
             journal_file: journal_file.map(PathBuf::from),
             webhooks: check::webhooks(&sources, &webhooks)?,
             gate,
+            nodes: check::nodes(&sources, &nodes)?,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Where the values of settings are looked for: flag, environment, file, default.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::error::{Problem, SettingError, Source};
@@ -16,6 +17,8 @@ impl Names {
     pub(super) const ISSUER: Self = Self::new("issuer", "--issuer", "HALLPASS_ISSUER");
     pub(super) const DATABASE_URL: Self =
         Self::new("database_url", "--database-url", "HALLPASS_DATABASE_URL");
+    pub(super) const DATABASE_DIRECT_URL: Self =
+        Self::without_flag("database_direct_url", "HALLPASS_DATABASE_DIRECT_URL");
     pub(super) const KEYS_DIR: Self = Self::new("keys_dir", "--keys-dir", "HALLPASS_KEYS_DIR");
     pub(super) const CONFIG: Self = Self::new("config", "--config", "HALLPASS_CONFIG");
     pub(super) const MASTER_KEY: Self = Self::without_flag("master_key", "HALLPASS_MASTER_KEY");
@@ -93,12 +96,22 @@ impl Sources<'_> {
         default: u32,
         max: u32,
     ) -> Result<u32, SettingError> {
+        self.within(setting, given, default, 1..=max)
+    }
+
+    pub(super) fn within(
+        &self,
+        setting: &str,
+        given: Option<u32>,
+        default: u32,
+        range: RangeInclusive<u32>,
+    ) -> Result<u32, SettingError> {
         let value = given.unwrap_or(default);
-        if (1..=max).contains(&value) {
-            Ok(value)
-        } else {
-            Err(self.wrong(setting, Problem::OutOfRange { min: 1, max }))
+        if range.contains(&value) {
+            return Ok(value);
         }
+        let (min, max) = range.into_inner();
+        Err(self.wrong(setting, Problem::OutOfRange { min, max }))
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 
 mod gate;
+mod nodes;
 
 /// What a start is given.
 #[derive(Default)]
@@ -71,6 +72,13 @@ fn without_any_setting_the_defaults_hold() {
     assert_eq!(settings.jwks_max_age_secs, 600);
     assert_eq!(settings.signing_key_rotation_days, 30);
     assert_eq!(settings.limits, Limits::default());
+    assert!(settings.database_direct_url.is_none());
+    let nodes = NodeSettings {
+        lease_ms: 1_000,
+        past_lease: PastLease::Ask,
+        drain_delay_secs: 0,
+    };
+    assert_eq!(settings.nodes, nodes);
 }
 
 #[test]
@@ -102,6 +110,7 @@ fn every_setting_can_stand_in_the_file() {
         listen = "[::1]:9000"
         issuer = "https://id.example.com/hallpass"
         database_url = "postgres://hallpass@db.internal/hallpass"
+        database_direct_url = "postgres://hallpass@direct.internal/hallpass"
         keys_dir = "/var/lib/hallpass/keys"
         master_key_file = "/run/secrets/master"
         audience = "https://api.example.com"
@@ -120,6 +129,11 @@ fn every_setting_can_stand_in_the_file() {
         header_read_timeout_secs = 2
         database_connections_max = 4
         failed_authentications = { requests = 5, per_seconds = 10 }
+
+        [nodes]
+        lease_ms = 2000
+        past_lease = "refuse"
+        drain_delay_secs = 5
 
         [[profiles]]
         path = "shop/{shopId}"
@@ -143,6 +157,17 @@ fn every_setting_can_stand_in_the_file() {
     assert_eq!(settings.listen.to_string(), "[::1]:9000");
     assert_eq!(settings.issuer.as_str(), "https://id.example.com/hallpass");
     assert!(!settings.database_url.is_sqlite());
+    let direct = settings.database_direct_url.unwrap();
+    assert_eq!(
+        direct.reveal(),
+        "postgres://hallpass@direct.internal/hallpass"
+    );
+    let nodes = NodeSettings {
+        lease_ms: 2_000,
+        past_lease: PastLease::Refuse,
+        drain_delay_secs: 5,
+    };
+    assert_eq!(settings.nodes, nodes);
     assert!(matches!(
         &settings.master_key,
         MasterKeySource::File(path) if path == Path::new("/run/secrets/master")

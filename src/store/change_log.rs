@@ -32,21 +32,34 @@ pub async fn create(conn: Conn<'_>, log: LogId, now: Timestamp) -> Result<(), St
 /// # Errors
 /// [`StoreError`].
 pub async fn advance(conn: Conn<'_>, now: Timestamp) -> Result<Rev, StoreError> {
-    let (log, position): (i64, i64) = on_conn!(conn, |c| {
-        sqlx::query_as(
-            "UPDATE change_head
-             SET touch_floor =
-                     CASE WHEN touched_position = position THEN touch_floor ELSE position END,
-                 touched_position = CASE WHEN position + 1 > $1 THEN position + 1 ELSE $1 END,
-                 position = CASE WHEN position + 1 > $1 THEN position + 1 ELSE $1 END
-             WHERE id = 1
-             RETURNING log_id, position",
-        )
-        .bind(now.millis().saturating_mul(1000))
-        .fetch_optional(c)
-        .await?
-    })
-    .ok_or_else(|| corrupt("change_head", "id"))?;
+    macro_rules! text {
+        ($hint:literal) => {
+            concat!(
+                "UPDATE change_head
+                 SET touch_floor =
+                         CASE WHEN touched_position = position THEN touch_floor ELSE position END,
+                     touched_position = CASE WHEN position + 1 > $1 THEN position + 1 ELSE $1 END,
+                     position = CASE WHEN position + 1 > $1 THEN position + 1 ELSE $1 END
+                 WHERE id = 1
+                 RETURNING log_id, position",
+                $hint
+            )
+        };
+    }
+    let text = match &conn {
+        #[cfg(feature = "sqlite")]
+        Conn::Sqlite(_) => text!(""),
+        // The other nodes are told when this is committed, and never when it is not.
+        #[cfg(feature = "postgres")]
+        Conn::Postgres(_) => text!(", pg_notify('hallpass_change', log_id::text)"),
+    };
+    let row: Option<(i64, i64)> = on_conn!(conn, |c| {
+        sqlx::query_as(text)
+            .bind(now.millis().saturating_mul(1000))
+            .fetch_optional(c)
+            .await?
+    });
+    let (log, position) = row.ok_or_else(|| corrupt("change_head", "id"))?;
     Ok(Rev {
         log: LogId::from_i64(log),
         position: Position::new(position),

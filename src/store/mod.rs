@@ -16,6 +16,8 @@ pub mod instance;
 pub mod key_notices;
 pub mod ledger;
 mod open;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod restore;
 pub mod secrets;
 pub mod sessions;
@@ -26,6 +28,8 @@ pub mod webhooks;
 
 pub use error::StoreError;
 pub use open::{OpenError, PoolSize, Schema};
+#[cfg(feature = "postgres")]
+pub use postgres::Hints;
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("the server needs the feature `sqlite` or `postgres`, or both");
@@ -46,7 +50,14 @@ enum Pools {
         file: std::path::PathBuf,
     },
     #[cfg(feature = "postgres")]
-    Postgres { pool: sqlx::PgPool },
+    Postgres {
+        pool: sqlx::PgPool,
+        // A pooler in transaction mode lies between: what is not a transaction may be spread over
+        // several sessions, even the two halves of one statement.
+        pooled: bool,
+        // Past the pooler.
+        direct: Box<sqlx::postgres::PgConnectOptions>,
+    },
 }
 
 /// A borrowed connection of one of the databases.
@@ -100,6 +111,8 @@ enum ReadInner {
     Sqlite(sqlx::pool::PoolConnection<sqlx::Sqlite>),
     #[cfg(feature = "postgres")]
     Postgres(sqlx::pool::PoolConnection<sqlx::Postgres>),
+    #[cfg(feature = "postgres")]
+    Pooled(sqlx::Transaction<'static, sqlx::Postgres>),
 }
 
 impl Read {
@@ -110,6 +123,38 @@ impl Read {
             ReadInner::Sqlite(conn) => Conn::Sqlite(conn),
             #[cfg(feature = "postgres")]
             ReadInner::Postgres(conn) => Conn::Postgres(conn),
+            #[cfg(feature = "postgres")]
+            ReadInner::Pooled(tx) => Conn::Postgres(tx),
+        }
+    }
+}
+
+/// A connection for one statement that writes. [`One::done`] must follow.
+#[derive(Debug)]
+pub struct One(Read);
+
+impl One {
+    /// The connection, for the statement.
+    pub fn conn(&mut self) -> Conn<'_> {
+        self.0.conn()
+    }
+
+    /// Makes it durable, where the statement was not a transaction of its own.
+    ///
+    /// # Errors
+    /// [`StoreError`]; whether it happened is unknown then.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(clippy::unused_async, reason = "PostgreSQL has something to wait for")
+    )]
+    pub async fn done(self) -> Result<(), StoreError> {
+        match self.0.0 {
+            #[cfg(feature = "sqlite")]
+            ReadInner::Sqlite(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            ReadInner::Postgres(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            ReadInner::Pooled(tx) => Ok(tx.commit().await?),
         }
     }
 }
@@ -163,7 +208,7 @@ impl Store {
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { read, .. } => ReadInner::Sqlite(read.acquire().await?),
             #[cfg(feature = "postgres")]
-            Pools::Postgres { pool } => ReadInner::Postgres(pool.acquire().await?),
+            Pools::Postgres { pool, pooled, .. } => read_postgres(pool, *pooled).await?,
         }))
     }
 
@@ -178,7 +223,11 @@ impl Store {
                 TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
             }
             #[cfg(feature = "postgres")]
-            Pools::Postgres { pool } => TxInner::Postgres(pool.begin().await?),
+            Pools::Postgres { pool, pooled, .. } => TxInner::Postgres(if *pooled {
+                pool.begin_with(postgres::BEGIN_POOLED).await?
+            } else {
+                pool.begin().await?
+            }),
         }))
     }
 
@@ -186,13 +235,27 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when none can be had in time.
-    pub async fn write_one(&self) -> Result<Read, StoreError> {
-        Ok(Read(match &self.pools {
+    pub async fn write_one(&self) -> Result<One, StoreError> {
+        Ok(One(Read(match &self.pools {
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { write, .. } => ReadInner::Sqlite(write.acquire().await?),
             #[cfg(feature = "postgres")]
-            Pools::Postgres { pool } => ReadInner::Postgres(pool.acquire().await?),
-        }))
+            Pools::Postgres { pool, pooled, .. } => read_postgres(pool, *pooled).await?,
+        })))
+    }
+
+    /// Begins to hear of changes as soon as they are committed; `None` where the database tells
+    /// nothing, since only one node has it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    #[cfg(feature = "postgres")]
+    pub async fn hints(&self) -> Result<Option<Hints>, StoreError> {
+        match &self.pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { .. } => Ok(None),
+            Pools::Postgres { direct, .. } => Hints::listen(direct).await.map(Some),
+        }
     }
 
     /// Closes all connections.
@@ -204,9 +267,18 @@ impl Store {
                 write.close().await;
             }
             #[cfg(feature = "postgres")]
-            Pools::Postgres { pool } => pool.close().await,
+            Pools::Postgres { pool, .. } => pool.close().await,
         }
     }
+}
+
+#[cfg(feature = "postgres")]
+async fn read_postgres(pool: &sqlx::PgPool, pooled: bool) -> Result<ReadInner, StoreError> {
+    Ok(if pooled {
+        ReadInner::Pooled(pool.begin_with(postgres::BEGIN_POOLED).await?)
+    } else {
+        ReadInner::Postgres(pool.acquire().await?)
+    })
 }
 
 /// Which way a list runs, by id and so by time.

@@ -105,11 +105,11 @@ pub struct PoolSize {
     pub max: u32,
 }
 
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Migrations under way. In a box, since the compiler cannot see of the bare future that opening may
 /// be spawned.
-type Migrated<'a> = Pin<Box<dyn Future<Output = Result<(), MigrateError>> + Send + 'a>>;
+pub(super) type Migrated<'a> = Pin<Box<dyn Future<Output = Result<(), MigrateError>> + Send + 'a>>;
 
 impl Store {
     /// Opens the database that the URL names, makes it where it is SQLite and absent, and brings it
@@ -124,8 +124,32 @@ impl Store {
         }
         #[cfg(feature = "postgres")]
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return open_postgres(url, size).await;
+            return super::postgres::open(url, None, size).await;
         }
+        Err(OpenError::Scheme)
+    }
+
+    /// The same for PostgreSQL behind a pooler in transaction mode. `direct_url` leads to the same
+    /// database without it: what needs a session of its own, migrations and hints, goes there.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    #[cfg(feature = "postgres")]
+    pub async fn open_pooled(
+        url: &str,
+        direct_url: &str,
+        size: PoolSize,
+    ) -> Result<Self, OpenError> {
+        super::postgres::open(url, Some(direct_url), size).await
+    }
+
+    /// There is no PostgreSQL in this build.
+    ///
+    /// # Errors
+    /// [`OpenError::Scheme`].
+    #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_async, reason = "it is one where there is PostgreSQL")]
+    pub async fn open_pooled(_: &str, _: &str, _: PoolSize) -> Result<Self, OpenError> {
         Err(OpenError::Scheme)
     }
 
@@ -346,56 +370,4 @@ impl FileLock {
             "another program has had it for half a minute",
         )))
     }
-}
-
-#[cfg(feature = "postgres")]
-async fn open_postgres(url: &str, size: PoolSize) -> Result<Store, OpenError> {
-    use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-
-    static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
-
-    let options = PgConnectOptions::from_str(url)
-        .map_err(OpenError::Url)?
-        .application_name("hallpass")
-        .options([
-            ("statement_timeout", "10s"),
-            ("idle_in_transaction_session_timeout", "30s"),
-            // Changes read behind the lock of the log, so each statement must see what is committed
-            // then.
-            ("default_transaction_isolation", "read committed"),
-        ]);
-    // Migrations have a pool of their own: they may wait long for another node's, and when one fails,
-    // the advisory lock that they take goes with its connection.
-    let patient = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options.clone().options([("statement_timeout", "5min")]))
-        .await
-        .map_err(OpenError::Connect)?;
-    for setting in ["fsync", "synchronous_commit"] {
-        let value: String = sqlx::query_scalar("SELECT current_setting($1)")
-            .bind(setting)
-            .fetch_one(&patient)
-            .await
-            .map_err(OpenError::Connect)?;
-        if value == "off" {
-            return Err(OpenError::Durability {
-                setting: format!("{setting}=off"),
-                needed: "fsync=on and synchronous_commit=on",
-            });
-        }
-    }
-    let migrated: Migrated<'_> = Box::pin(MIGRATIONS.run(&patient));
-    migrated.await?;
-    patient.close().await;
-
-    let pool = PgPoolOptions::new()
-        .max_connections(size.max.max(2))
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
-        .await
-        .map_err(OpenError::Connect)?;
-    Ok(Store {
-        pools: Pools::Postgres { pool },
-    })
 }

@@ -28,6 +28,8 @@ mod feed;
 #[cfg(test)]
 mod gate;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod path_vectors;

@@ -14,5 +14,6 @@ mod queries;
 mod schema;
 mod secrets;
 mod sessions;
+mod shared;
 mod signing_keys;
 mod transactions;

@@ -56,6 +56,10 @@ impl App {
                     .await?
             }
             Credential::Token(token) => {
+                // The log may just have been read, and say that a signing key was revoked.
+                if !self.signing.is_as_new_as(self.pulse.known()) {
+                    self.read_signing_keys(conn).await?;
+                }
                 let digest = KeyDigest::of(token.as_bytes());
                 let session = self.identify_token(token, &digest, presented, now)?;
                 let own = Arc::clone(&session.effective);

@@ -8,6 +8,7 @@ mod recall;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::App;
 use super::dashboard::SignedIn;
@@ -33,6 +34,9 @@ use crate::token::claims::Claims;
 
 use recall::Recalled;
 pub(crate) use recall::Remembered;
+
+/// How long a request may wait for the database until it is admitted or refused.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What came with the request, not yet believed.
 #[derive(Debug, Clone)]
@@ -233,6 +237,8 @@ pub struct Caller {
     pub rev: Rev,
     /// The turn that was taken of its rate limit.
     pub turn: Option<Turn>,
+    /// When that was asked of the database by which it was judged: the change log, or its rows.
+    pub asked_at_ms: i64,
 }
 
 impl Caller {
@@ -297,9 +303,19 @@ impl App {
         if let Some(outcome) = self.admit_at_once(presented) {
             return outcome;
         }
-        self.pulse.ensure_fresh(&self.store).await?;
-        let mut read = self.store.read().await?;
-        self.admit_in(read.conn(), presented, true).await
+        let asked = async {
+            self.ensure_fresh().await?;
+            let mut read = self.store.read().await?;
+            self.admit_in(read.conn(), presented, true).await
+        };
+        // A database that is silent refuses no connection and ends none.
+        tokio::time::timeout(DATABASE_TIMEOUT, asked)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::Unavailable(
+                    "the database did not answer in time".into(),
+                ))
+            })
     }
 
     /// The first half of [`App::admit`]: whatever needs no database. Nothing when it has to be asked.
@@ -308,13 +324,15 @@ impl App {
             return Some(Err(BadCredential::Missing.into()));
         }
         let now = self.now();
+        // Before anything is believed.
+        let asked_at_ms = self.pulse.asked_at_ms();
         let Recalled { identified, child } = match self.recall(presented, now)? {
             Ok(recalled) => recalled,
             Err(error) => return Some(Err(error)),
         };
         let who = identified.who.clone();
         let outcome = self
-            .permit(presented, identified, now, true)
+            .permit(presented, identified, now, true, asked_at_ms)
             .and_then(|permitted| Self::conclude(presented, permitted, Named::Recalled(child)));
         Some(self.noted(presented, &who, now, outcome))
     }
@@ -328,11 +346,12 @@ impl App {
         first: bool,
     ) -> Result<Caller, Error> {
         let now = self.now();
+        let asked_at_ms = self.clock.monotonic_ms();
         let identified = self
             .identify(reborrow(&mut conn), presented, now, first)
             .await?;
         let who = identified.who.clone();
-        let outcome = match self.permit(presented, identified, now, first) {
+        let outcome = match self.permit(presented, identified, now, first, asked_at_ms) {
             Ok(permitted) => self.look_up(conn, presented, permitted, first).await,
             Err(error) => Err(error),
         };
@@ -373,4 +392,5 @@ struct Permitted {
     rev: Rev,
     permit: Permit,
     turn: Option<Turn>,
+    asked_at_ms: i64,
 }

@@ -31,6 +31,7 @@ impl App {
         identified: Identified,
         now: Timestamp,
         first: bool,
+        asked_at_ms: i64,
     ) -> Result<Permitted, Error> {
         let Presented { wish, need, .. } = presented;
         let Identified {
@@ -68,6 +69,7 @@ impl App {
             rev,
             permit,
             turn,
+            asked_at_ms,
         })
     }
 
@@ -116,6 +118,7 @@ impl App {
             rev,
             permit,
             turn,
+            asked_at_ms,
         } = permitted;
         let (subject, effective, acting) = match &who {
             Who::Session(session) => {
@@ -136,6 +139,7 @@ impl App {
             permit,
             rev,
             turn,
+            asked_at_ms,
         })
     }
 

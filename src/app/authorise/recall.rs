@@ -219,19 +219,24 @@ impl App {
         presented: &Presented,
         now: Timestamp,
     ) -> Option<Result<Recalled, Error>> {
+        // Its signing key may have been revoked where the log stands now.
+        if !self.pulse.is_fresh().ok()? || !self.signing.is_as_new_as(self.pulse.known()) {
+            return None;
+        }
         let digest = KeyDigest::of(token.as_bytes());
         let remembered = self.remembered.tokens.get(&ByDigest(*digest.as_bytes()));
         let caller = match remembered.filter(|caller| self.still_holds(caller, now)) {
             Some(caller) => caller,
-            None if self.pulse.is_fresh().ok()? => {
-                match self.identify_token(token, &digest, presented, now) {
-                    Ok(caller) => caller,
-                    Err(error) => return Some(Err(error)),
-                }
-            }
-            None => return None,
+            None => match self.identify_token(token, &digest, presented, now) {
+                Ok(caller) => caller,
+                Err(error) => return Some(Err(error)),
+            },
         };
         let rev = self.pulse.check_fresh(&caller.tags, caller.rev)?.ok()?;
+        // The log was read further meanwhile.
+        if !self.signing.is_as_new_as(rev) {
+            return None;
+        }
         Some(Ok(Recalled {
             identified: Identified {
                 effective: Arc::clone(&caller.effective),

@@ -253,7 +253,9 @@ impl App {
             need: GATE,
         };
         match self.admit_at_once(&presented) {
-            Some(Ok(caller)) if is_told_of(&caller, &presented.facts) => {
+            Some(Ok(caller))
+                if is_told_of(&caller, &presented.facts) || !self.can_sign_at_once() =>
+            {
                 AtOnce::Unanswered(Box::new(Rest {
                     presented,
                     caller: Some(caller),
@@ -284,7 +286,16 @@ impl App {
             let identity = identity(&caller, scope.as_deref());
             self.record_acting(&caller, &identity, facts).await?;
         }
+        if self.policy.gate.token.is_some() {
+            self.ensure_signing_keys().await?;
+        }
         self.allow(caller, facts)
+    }
+
+    /// Whether the token for the API behind is not wanted, or can be signed with the keys that are
+    /// here: they are as new as what is known of the log.
+    fn can_sign_at_once(&self) -> bool {
+        self.policy.gate.token.is_none() || self.signing.is_as_new_as(self.pulse.known())
     }
 
     /// What the API behind is told of a caller that was admitted.
@@ -297,6 +308,7 @@ impl App {
                 Some(self.upstream_token(wanted, &caller, &identity, facts)?)
             }
         };
+        self.pulse.check_in_time(caller.asked_at_ms)?;
         Ok(Allowed {
             caller,
             scope,

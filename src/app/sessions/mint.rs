@@ -151,6 +151,8 @@ impl App {
             profile: profile_use,
             rev: caller.rev,
         };
+        // Its caller may have been recalled a moment after the log was read and before the keys were.
+        self.ensure_signing_keys().await?;
         let (session, token) = self.sign(draft, presented)?;
         let mut answer = SessionCreated::new(&session, token, cut);
         if let (MintOn::Profile(profile, _), Some(used)) = (on, &session.profile) {

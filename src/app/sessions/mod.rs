@@ -181,8 +181,8 @@ impl App {
         if caller.effective.environment == Environment::Test {
             filter.environment = Some(Environment::Test);
         }
+        self.ensure_fresh().await?;
         let mut read = self.store.read().await?;
-        self.pulse.ensure_fresh(&self.store).await?;
         let list = sessions::list(read.conn(), caller.account(), &filter, page).await?;
         let shown = list.into_iter().map(|session| self.show(session)).collect();
         let mut batch = page.batch(shown, |item: &SessionItem| item.id.as_str());
@@ -281,7 +281,7 @@ impl App {
         presented: &Presented,
         token: &str,
     ) -> Result<bool, Error> {
-        self.pulse.ensure_fresh(&self.store).await?;
+        self.ensure_fresh().await?;
         let Ok(SessionCaller { claims, .. }) = self.identify_session(token, self.now()) else {
             return Ok(false);
         };
@@ -335,7 +335,7 @@ impl App {
         token: &str,
     ) -> Result<Option<Value>, Error> {
         let now = self.now();
-        self.pulse.ensure_fresh(&self.store).await?;
+        self.ensure_fresh().await?;
         let session = match self.identify_session(token, now) {
             Ok(session) => session,
             Err(Error::Unauthenticated(_)) => return Ok(None),

@@ -103,7 +103,7 @@ impl App {
     ) -> Result<Once<SessionCreated>, Error> {
         let key = key_caller(caller)?;
         let now = self.now();
-        self.pulse.ensure_fresh(&self.store).await?;
+        self.ensure_fresh().await?;
         // Before liveness is asked of what this node knows.
         let rev = self
             .knowledge(self.store.read().await?.conn(), caller.rev)

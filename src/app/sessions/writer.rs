@@ -4,6 +4,7 @@
 //! under load the cost of the disk is shared, and a mint that comes alone waits for nobody.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -13,6 +14,8 @@ use crate::store::{Store, StoreError};
 
 /// Sessions that wait at most; one more is answered at once that there is no room.
 const WAITING_MAX: usize = 4_096;
+/// How long one commit may take. It is longer than the database lets a statement run.
+const STORE_TIMEOUT: Duration = Duration::from_secs(12);
 /// Sessions in one commit at most.
 const GROUP_MAX: usize = sessions::ROWS_MAX;
 
@@ -90,8 +93,16 @@ async fn run(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
 }
 
 async fn insert(store: &Store, rows: &[NewRow]) -> Result<(), StoreError> {
-    let mut one = store.write_one().await?;
-    sessions::insert(one.conn(), rows).await
+    let stored = async {
+        let mut one = store.write_one().await?;
+        sessions::insert(one.conn(), rows).await?;
+        one.done().await
+    };
+    // Whoever comes later waits behind this, and a connection whose other end is gone without a word
+    // would be waited for until the kernel gives it up.
+    tokio::time::timeout(STORE_TIMEOUT, stored)
+        .await
+        .unwrap_or(Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)))
 }
 
 /// As a use case tells it.

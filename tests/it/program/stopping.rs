@@ -10,6 +10,7 @@ use super::process::{Answer, Place, on_both};
 on_both!(
     what_was_accepted_is_finished_when_the_service_is_terminated,
     what_was_accepted_is_finished_when_the_service_is_interrupted,
+    it_says_that_it_is_not_ready_before_it_accepts_nothing_more,
 );
 
 fn what_was_accepted_is_finished_when_the_service_is_terminated(place: &Place) {
@@ -18,6 +19,30 @@ fn what_was_accepted_is_finished_when_the_service_is_terminated(place: &Place) {
 
 fn what_was_accepted_is_finished_when_the_service_is_interrupted(place: &Place) {
     finishes(place, "INT");
+}
+
+/// A load balancer learns from `/readyz` that this node leaves, before nobody answers there.
+fn it_says_that_it_is_not_ready_before_it_accepts_nothing_more(place: &Place) {
+    place.write("hallpass.toml", "[nodes]\ndrain_delay_secs = 300\n");
+    let mut server = place.serve();
+    let key = server.announcement().key;
+    server.get("/readyz", &key).ok();
+
+    server.signal("TERM");
+    server.wait_for_log("not ready any more; still accepting for a while");
+    let ready = server.get("/readyz", &key);
+    let minted = server.post(
+        "/v1/session/create",
+        &key,
+        &json!({"allowedRoutes": ["**"]}),
+    );
+    // Asked again, it does not wait for the rest.
+    server.signal("TERM");
+    let ran = server.end();
+
+    assert_eq!(ready.status, 503, "{ready:?}");
+    minted.ok();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
 fn finishes(place: &Place, signal: &str) {
