@@ -36,6 +36,7 @@ use crate::domain::id::{AccountId, RequestId};
 use crate::domain::rate::{RateLimit, Turn};
 use crate::domain::route::{Mount, PathError, RequestPath, TrailingSlash};
 use crate::domain::run_as::RunAs;
+use crate::entropy::NoEntropy;
 use crate::metrics::RequestTimer;
 
 /// What the edge knows beside the use cases.
@@ -89,9 +90,10 @@ impl Handler for Service {
 /// Answers what the gate is asked at once, unless it needs the database; all else takes a future,
 /// which is in a box, since it is large and whoever waits for it moves it about.
 fn start(edge: &Arc<Edge>, request: Request) -> Started {
-    let mut exchange = match Exchange::begin(edge, &request) {
-        Ok(exchange) => exchange,
-        Err(response) => return Started::Answered(response),
+    let Ok(mut exchange) = Exchange::begin(edge, &request) else {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return Started::Answered(response);
     };
     if !exchange.is_gate {
         let edge = Arc::clone(edge);
@@ -131,14 +133,10 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin(edge: &Edge, request: &Request) -> Result<Self, Response> {
+    fn begin(edge: &Edge, request: &Request) -> Result<Self, NoEntropy> {
         let app = &edge.app;
         let timer = app.metrics.begin_request();
-        let Ok(id) = RequestId::of_request(app.now(), &*app.entropy) else {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            return Err(response);
-        };
+        let id = RequestId::of_request(app.now(), &*app.entropy)?;
         let target = request.uri().path();
         let is_gate = gate::find(target).is_some();
         Ok(Self {

@@ -350,7 +350,7 @@ struct Rest {
 
 enum State {
     /// Its body is still to be read.
-    Unread(Parts, Incoming),
+    Unread(Box<(Parts, Incoming)>),
     Goes(Goes),
 }
 
@@ -397,7 +397,7 @@ impl<H: Handler> Shared<H> {
                 Err(problem) => return First::Done(Err(problem)),
             }
         } else {
-            State::Unread(head, body)
+            State::Unread(Box::new((head, body)))
         };
         First::Rest(Rest {
             deadline,
@@ -437,7 +437,8 @@ impl<H: Handler> Shared<H> {
             state,
         } = rest;
         let goes = match state {
-            State::Unread(head, body) => {
+            State::Unread(request) => {
+                let (head, body) = *request;
                 let body = tokio::time::timeout_at(deadline, read_body(body))
                     .await
                     .map_err(|_| ServerProblem::BodyTooSlow)??;

@@ -38,6 +38,17 @@ pub(super) enum Piece {
     Many,
 }
 
+impl Piece {
+    /// As a segment of a text.
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Literal(text) => text,
+            Self::One => "*",
+            Self::Many => "**",
+        }
+    }
+}
+
 impl RoutePattern {
     /// Reads a pattern.
     ///
@@ -171,12 +182,10 @@ fn print(methods: Methods, pieces: &[Piece]) -> Result<String, RoutePatternError
         [.., Piece::Many] => return Err(RoutePatternError::Empty),
         other => (other, false),
     };
-    let segment = |piece| match piece {
-        &Piece::Literal(ref text) => &**text,
-        &Piece::One => "*",
-        &Piece::Many => "**",
+    let segments = || {
+        let written = pieces.iter().map(Piece::as_str);
+        written.chain(open_end.then_some("**"))
     };
-    let segments = || pieces.iter().map(segment).chain(open_end.then_some("**"));
     let (mut count, mut double_stars, mut bytes) = (0, 0, 0);
     for segment in segments() {
         count += 1;

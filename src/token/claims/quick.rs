@@ -78,8 +78,8 @@ pub(super) fn read(payload: &[u8]) -> Option<Claims> {
     if empty || !times || !scope.as_deref().is_none_or(is_scope) {
         return None;
     }
-    let act: Option<Actor> = and_then(act, actor)?;
-    let data: Option<Map<String, Value>> = and_then(data, object)?;
+    let act: Option<Actor> = read_if_there(act, actor).ok()?;
+    let data: Option<Map<String, Value>> = read_if_there(data, object).ok()?;
     Some(Claims {
         iss,
         sub,
@@ -92,19 +92,24 @@ pub(super) fn read(payload: &[u8]) -> Option<Claims> {
         act,
         allowed_routes,
         scope,
-        bindings: and_then(bound, bindings)?,
+        bindings: read_if_there(bound, bindings).ok()?,
         domains,
         lin,
         rev,
         data,
-        cnf: and_then(cnf, object)?,
+        cnf: read_if_there(cnf, object).ok()?,
     })
 }
 
-/// Nothing when there is a value and it cannot be read.
-fn and_then<T>(value: Option<Nested>, read: fn(Value) -> Option<T>) -> Option<Option<T>> {
+/// A value that is there and cannot be read.
+struct Unreadable;
+
+fn read_if_there<T>(
+    value: Option<Nested>,
+    read: fn(Value) -> Option<T>,
+) -> Result<Option<T>, Unreadable> {
     match value {
-        None => Some(None),
-        Some(Strictly(value)) => read(value).map(Some),
+        None => Ok(None),
+        Some(Strictly(value)) => read(value).map(Some).ok_or(Unreadable),
     }
 }
