@@ -172,6 +172,12 @@ impl Town {
         self.app().poll().await.unwrap();
     }
 
+    /// Reads the change log, and not what depends on it, as a request may in the middle of a poll.
+    pub(crate) async fn read_log(&self) {
+        let mut read = self.app().store.read().await.unwrap();
+        self.app().read_log(read.conn()).await.unwrap();
+    }
+
     /// Rotates signing keys by the clock, and whatever else is done for them from time to time.
     pub(crate) async fn keep_signing_keys(&self) {
         self.app().keep_signing_keys().await.unwrap();
