@@ -1,30 +1,25 @@
 //! From settings to a running service: what `main.rs` hands to the command line.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufReader, ErrorKind, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
-use zeroize::Zeroizing;
 
 use crate::app::authorise::{Credential, Door, Facts, Need, Presented, RouteCheck};
-use crate::app::feed::FeedLimits;
-use crate::app::gate::{GatePolicy, UpstreamToken};
-use crate::app::journal::{self, Journal, Since};
+use crate::app::journal::{self, Since};
 use crate::app::restore::Knowledge;
 use crate::app::start::{FirstStart, Parts, is_wrong_master_key};
-use crate::app::webhooks::WebhookPolicy;
-use crate::app::{App, Policy, keyring, maintenance};
+use crate::app::{App, Policy, maintenance};
 use crate::cli::signing_key::{ExportArgs, RewrapArgs};
 use crate::cli::transport::{AsAccount, BoxFuture, LocalClient};
 use crate::cli::upkeep::RestoreArgs;
@@ -33,27 +28,23 @@ use crate::clock::{Clock, SystemClock};
 use crate::domain::binding::NamedValues;
 use crate::domain::decision::BindingCheck;
 use crate::domain::gate::Reach;
-use crate::domain::grant::Audiences;
 use crate::domain::id::{AccountId, RequestId};
-use crate::domain::lease::Lease;
-use crate::domain::permission::Permission;
-use crate::domain::profile::{self, SessionProfile};
-use crate::domain::route::{RequestPath, RoutePattern, RouteTemplate};
-use crate::domain::secret::KeyKind;
-use crate::domain::template::{self, Template};
+use crate::domain::route::RequestPath;
 use crate::domain::time::Timestamp;
-use crate::domain::webhook::AddressPolicy;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::http::{
     self, Edge, GatePeers, LocalOperator, router, server, server_problems, templates,
 };
 use crate::logging;
 use crate::metrics::Metrics;
-use crate::settings::{GateSettings, MasterKeySource, Settings, SettingsArgs, TemplateSetting};
+use crate::settings::{Settings, SettingsArgs};
 use crate::store::{PoolSize, Store, instance};
-use crate::token::MasterKey;
 
-const DAY_SECS: i64 = 86_400;
+mod master_key;
+mod policy;
+
+use master_key::{master_key, read_master_key};
+pub use policy::policy;
 
 /// What the command line starts.
 pub const SERVICE: Service = Service {
@@ -65,139 +56,6 @@ pub const SERVICE: Service = Service {
     doctor: |args| Box::pin(async move { crate::doctor::examine(&args).await }),
     restore: |args, restore_args| Box::pin(restore(args, restore_args)),
 };
-
-/// The settings that use cases ask, as domain values.
-///
-/// # Errors
-/// What of a profile, a template or a permission rule cannot be read.
-pub fn policy(settings: &Settings) -> anyhow::Result<Policy> {
-    let mut profiles = Vec::new();
-    for setting in &settings.profiles {
-        let wrong = || format!("profile `{}`", setting.path);
-        let template = |text: &String| RouteTemplate::parse(text);
-        profiles.push(SessionProfile {
-            path: RouteTemplate::parse(&setting.path).with_context(wrong)?,
-            duration_secs_default: setting.default_duration_secs,
-            duration_secs_max: setting.max_duration_secs,
-            routes: setting
-                .routes
-                .iter()
-                .map(template)
-                .collect::<Result<_, _>>()
-                .with_context(wrong)?,
-            makes: setting.makes.clone(),
-        });
-    }
-    // A profile of the settings takes the place of a shipped one with the same path.
-    let own: Vec<String> = profiles
-        .iter()
-        .map(|profile| profile.path.to_string())
-        .collect();
-    profiles.extend(
-        profile::shipped()
-            .into_iter()
-            .filter(|shipped| !own.contains(&shipped.path.to_string())),
-    );
-    let mut templates = Vec::new();
-    for setting in &settings.templates {
-        let read = read_template(setting)?;
-        read.check(&settings.permissions)
-            .with_context(|| format!("template `{}`", read.name))?;
-        templates.push(read);
-    }
-    let named: Vec<String> = templates
-        .iter()
-        .map(|template| template.name.clone())
-        .collect();
-    templates.extend(
-        template::shipped()
-            .into_iter()
-            .filter(|shipped| !named.contains(&shipped.name)),
-    );
-    let mut permission_routes = Vec::new();
-    for rule in &settings.permission_routes {
-        let route = RoutePattern::parse(&rule.route)
-            .with_context(|| format!("permission route `{}`", rule.route))?;
-        let permission = Permission::parse(&rule.permission)
-            .ok_or_else(|| anyhow!("`{}` is no permission", rule.permission))?;
-        permission_routes.push((route, permission));
-    }
-    let issuer = settings.issuer.as_str().to_owned();
-    let rotation_secs = i64::from(settings.signing_key_rotation_days) * DAY_SECS;
-    Ok(Policy {
-        audiences: Audiences {
-            default: settings.audience.clone(),
-            all: settings
-                .audiences
-                .iter()
-                .cloned()
-                .chain([settings.audience.clone()])
-                .collect(),
-        },
-        issuer,
-        vocabulary: settings.permissions.clone(),
-        profiles,
-        templates,
-        permission_routes,
-        rotation: keyring::rotation_policy(
-            settings.algorithm,
-            settings.jwks_max_age_secs,
-            (rotation_secs > 0).then_some(rotation_secs),
-        ),
-        jwks_max_age_secs: settings.jwks_max_age_secs,
-        failure_limit: settings.limits.failed_authentications,
-        feed: FeedLimits::new(
-            settings.limits.connections_max,
-            settings.limits.request_timeout_secs,
-        ),
-        journal: Journal::new(settings.journal_file.clone()),
-        webhooks: WebhookPolicy {
-            addresses: AddressPolicy::new(settings.webhooks.allow_networks.clone()),
-            allow_http: settings.webhooks.allow_http,
-            timeout: Duration::from_secs(settings.webhooks.timeout_secs.into()),
-        },
-        gate: gate_policy(&settings.gate),
-        lease: Lease {
-            ms: i64::from(settings.nodes.lease_ms),
-            past: settings.nodes.past_lease,
-        },
-    })
-}
-
-fn gate_policy(settings: &GateSettings) -> GatePolicy {
-    GatePolicy {
-        mount: settings.mount.clone(),
-        trailing_slash: settings.trailing_slash,
-        environments: settings.environments.clone(),
-        audiences: settings.audiences.clone(),
-        table: settings.table.clone(),
-        token: settings.token.as_ref().map(|token| UpstreamToken {
-            audience: token.audience.clone(),
-            duration_secs: i64::from(token.duration_secs),
-        }),
-        session_rate: settings.session_rate,
-    }
-}
-
-fn read_template(setting: &TemplateSetting) -> anyhow::Result<Template> {
-    let wrong = || format!("template `{}`", setting.name);
-    let title = if setting.title.is_empty() {
-        &setting.name
-    } else {
-        &setting.title
-    };
-    Ok(Template {
-        name: setting.name.clone(),
-        title: title.clone(),
-        description: setting.description.clone(),
-        kind: KeyKind::parse(&setting.kind)
-            .ok_or_else(|| anyhow!("no such kind"))
-            .with_context(wrong)?,
-        placeholders: setting.placeholders.clone(),
-        unrestricted: setting.unrestricted,
-        config: serde_json::from_value(setting.config.clone()).with_context(wrong)?,
-    })
-}
 
 /// Opens the database and all that stands on it, and sets it up where that was not done.
 ///
@@ -598,79 +456,6 @@ async fn export(args: SettingsArgs, export: ExportArgs) -> anyhow::Result<i64> {
     file.sync_all().with_context(wrong)?;
     app.store.close().await;
     Ok(count)
-}
-
-/// The master key, from where the settings say. It is made where there is none and the database is
-/// new; in any other case a missing key is an error, since a new one could open nothing.
-fn master_key(
-    source: &MasterKeySource,
-    set_up: bool,
-    entropy: &dyn Entropy,
-) -> anyhow::Result<MasterKey> {
-    match source {
-        MasterKeySource::Given(text) => {
-            MasterKey::parse(text.reveal()).context("HALLPASS_MASTER_KEY")
-        }
-        MasterKeySource::File(path) => read_master_key(path),
-        MasterKeySource::MadeAtFirstStart(path) if set_up || path.exists() => read_master_key(path),
-        MasterKeySource::MadeAtFirstStart(path) => {
-            make_master_key(path, entropy)?;
-            read_master_key(path)
-        }
-    }
-}
-
-fn read_master_key(path: &Path) -> anyhow::Result<MasterKey> {
-    let mut file = File::open(path).with_context(|| {
-        format!(
-            "the master key {} cannot be read; without it no signing key can be opened",
-            path.display()
-        )
-    })?;
-    let mode = file.metadata()?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        bail!(
-            "the master key {0} can be read by others (mode {mode:03o}); run: chmod 600 {0}",
-            path.display()
-        );
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.read_to_string(&mut text)
-        .with_context(|| format!("the master key {}", path.display()))?;
-    MasterKey::parse(text.trim()).with_context(|| format!("the master key {}", path.display()))
-}
-
-fn make_master_key(path: &PathBuf, entropy: &dyn Entropy) -> anyhow::Result<()> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        let made = std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder);
-        made.with_context(|| format!("the keys folder {} cannot be made", folder.display()))?;
-    }
-    let key = MasterKey::generate(entropy)?;
-    // Written beside and linked into place, so that two first starts at once agree on one key and
-    // none is ever seen half written.
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)
-        .with_context(|| format!("the master key {} cannot be written", path.display()))?;
-    let written = file
-        .write_all(key.to_base64().as_bytes())
-        .and_then(|()| file.sync_all());
-    let linked = written.and_then(|()| match std::fs::hard_link(&beside, path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        result => result,
-    });
-    let removed = std::fs::remove_file(&beside);
-    linked.with_context(|| format!("the master key {} cannot be written", path.display()))?;
-    removed.with_context(|| format!("the file {} cannot be removed", beside.display()))
 }
 
 /// Over at SIGINT or SIGTERM.

@@ -19,16 +19,16 @@ pub(super) async fn health(_: Call) -> Result<Response, Problem> {
     ok(&json!({ "status": "ok" }))
 }
 
-/// Ready when the database answers and a signing key may sign.
+/// Ready when it is not about to stop, a signing key may sign, and the database answers.
 pub(super) async fn ready(call: Call) -> Result<Response, Problem> {
-    call.app.store.ping().await.map_err(Error::from)?;
     call.app.check_ready()?;
+    call.app.store.ping().await.map_err(Error::from)?;
     ok(&json!({ "status": "ready" }))
 }
 
 pub(super) async fn metrics(call: Call) -> Result<Response, Problem> {
     Ok(with_type(
-        "text/plain; version=0.0.4; charset=utf-8",
+        crate::metrics::CONTENT_TYPE,
         call.app.render_metrics(),
     ))
 }
