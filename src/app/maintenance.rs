@@ -10,7 +10,7 @@ use super::ledger::SEAL_EVERY_MS;
 use super::pulse::POLL_MS;
 use crate::domain::limits;
 use crate::domain::liveness::Position;
-use crate::store::{Conn, change_log, change_touch, dashboard, idempotency, secrets, sessions};
+use crate::store::{change_log, change_touch, dashboard, idempotency, secrets, sessions};
 
 /// How long lies between two polls at least, however much is changed.
 const POLL_PAUSE: Duration = Duration::from_millis(10);
@@ -39,22 +39,13 @@ impl App {
         let mut read = self.store.read().await?;
         // The keys first: a token is recalled only while they are as new as what is known of the log,
         // and else each of many requests would read them.
-        let head = change_log::head(read.conn()).await?;
-        if !self.signing.is_as_new_as(head) {
+        let seen = self.pulse.look(read.conn()).await?;
+        if !self.signing.is_as_new_as(seen.head) {
             self.read_signing_keys(read.conn()).await?;
         }
-        self.read_log(read.conn()).await?;
+        self.pulse.catch_up(read.conn(), seen).await?;
         drop(read);
         self.ensure_signing_keys().await
-    }
-
-    /// Reads what is new in the change log, and nothing that depends on it. `true` when there was
-    /// something.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn read_log(&self, conn: Conn<'_>) -> Result<bool, Error> {
-        self.pulse.refresh(conn).await
     }
 
     /// The same with a bound: a database that is silent must not keep this node from asking again

@@ -120,7 +120,8 @@ pub struct App {
     pub(crate) latest_ms: AtomicI64,
     pub(crate) leaving: AtomicBool,
     pub(crate) master: MasterKey,
-    pub(crate) pulse: pulse::Pulse,
+    /// What this node knows of the change log.
+    pub pulse: pulse::Pulse,
     pub(crate) signing: keyring::Signing,
     pub(crate) limiter: limiter::Limiter,
     pub(crate) lately: lately::Lately,

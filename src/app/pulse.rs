@@ -36,6 +36,16 @@ pub struct LogFellBack;
 #[error("what this node knows of the change log is too old")]
 pub struct TooOld;
 
+/// How far the log had come.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    asked_at_ms: i64,
+    /// What was known before it was asked.
+    before: Rev,
+    /// Where it stood.
+    pub head: Rev,
+}
+
 #[derive(Debug)]
 struct Known {
     ended: EndedTags,
@@ -111,10 +121,36 @@ impl Pulse {
     /// # Errors
     /// [`Error::Unavailable`] when the log cannot be read or has fallen back.
     pub async fn refresh(&self, mut conn: Conn<'_>) -> Result<bool, Error> {
+        let seen = self.look(reborrow(&mut conn)).await?;
+        self.catch_up(conn, seen).await
+    }
+
+    /// Reads how far the log has come. Knowledge is as old as this question when it was caught up.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn look(&self, conn: Conn<'_>) -> Result<Seen, Error> {
         let asked_at_ms = self.clock.monotonic_ms();
         // Before the log is read: what was confirmed by then cannot be missing from it.
         let before = self.known();
-        let head = change_log::head(reborrow(&mut conn)).await?;
+        let head = change_log::head(conn).await?;
+        Ok(Seen {
+            asked_at_ms,
+            before,
+            head,
+        })
+    }
+
+    /// Reads what is new up to where the log was seen. `true` when there was something.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the log cannot be read or has fallen back.
+    pub async fn catch_up(&self, mut conn: Conn<'_>, seen: Seen) -> Result<bool, Error> {
+        let Seen {
+            asked_at_ms,
+            before,
+            head,
+        } = seen;
         let other_log = head.log != before.log;
         if head == before {
             self.write(|known| known.renew(asked_at_ms));

@@ -90,23 +90,22 @@ impl Handler for Service {
 /// Answers what the gate is asked at once, unless it needs the database; all else takes a future,
 /// which is in a box, since it is large and whoever waits for it moves it about.
 fn start(edge: &Arc<Edge>, request: Request) -> Started {
-    let Ok(mut exchange) = Exchange::begin(edge, &request) else {
+    let (parts, body) = request.into_parts();
+    // Before all else: what follows the endpoint may be a path that is refused, with any method.
+    let raw = parts.uri.path_and_query().map_or("", |raw| raw.as_str());
+    let gate = gate::find(raw);
+    let Ok(mut exchange) = Exchange::begin(edge, &parts, gate.is_some()) else {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return Started::Answered(response);
     };
-    if !exchange.is_gate {
+    let Some(gate) = gate else {
         let edge = Arc::clone(edge);
+        let request = Request::from_parts(parts, body);
         return Started::Goes(Box::pin(async move {
             let answer = handle(&edge, request, &exchange.id, &mut exchange.template).await;
             exchange.end(&edge, answer)
         }));
-    }
-    let (parts, _) = request.into_parts();
-    // Before all else: what follows the endpoint may be a path that is refused, with any method.
-    let raw = parts.uri.path_and_query().map_or("", |raw| raw.as_str());
-    let Some(gate) = gate::find(raw) else {
-        return Started::Answered(exchange.end(edge, Err(Error::NotFound.into())));
     };
     exchange.template = Some(gate.template);
     match gate::judge_at_once(edge, gate, &parts, &exchange.id) {
@@ -133,12 +132,11 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin(edge: &Edge, request: &Request) -> Result<Self, NoEntropy> {
+    fn begin(edge: &Edge, parts: &Parts, is_gate: bool) -> Result<Self, NoEntropy> {
         let app = &edge.app;
         let timer = app.metrics.begin_request();
         let id = RequestId::of_request(app.now(), &*app.entropy)?;
-        let target = request.uri().path();
-        let is_gate = gate::find(target).is_some();
+        let target = parts.uri.path();
         Ok(Self {
             id,
             timer,
@@ -147,7 +145,7 @@ impl Exchange {
             // behind to say.
             cross_origin: !is_gate
                 && (target.starts_with("/v1/") || target.starts_with("/api/v1/")),
-            method: standard_method(request.method()),
+            method: standard_method(&parts.method),
             template: None,
         })
     }

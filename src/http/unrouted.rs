@@ -22,7 +22,7 @@ pub fn server_problems(app: &Arc<App>) -> Arc<RenderProblem> {
 }
 
 fn answer(app: &App, problem: ServerProblem, target: &Uri) -> Response {
-    let Ok(id) = RequestId::new(app.now(), &*app.entropy) else {
+    let Ok(id) = RequestId::of_request(app.now(), &*app.entropy) else {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return response;

@@ -435,3 +435,58 @@ pub async fn mints(conn: Conn<'_>, first: &str, last: &str) -> Result<Vec<Sealed
     });
     Ok(rows.into_iter().map(Sealed::from).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The hash of an entry that was sealed years ago is computed from these bytes.
+    #[test]
+    fn the_bytes_of_an_entry_stay_as_they_are() {
+        let audit = AuditRow {
+            id: "aud_1".to_owned(),
+            at: 1,
+            action: "token/create".to_owned(),
+            outcome: "ok".to_owned(),
+            account_id: "usr_1".to_owned(),
+            parent_id: None,
+            actor_id: Some("usr_2".to_owned()),
+            key_id: Some("key_1".to_owned()),
+            session_id: None,
+            target: Some("key_2".to_owned()),
+            request_id: Some("req_1".to_owned()),
+            address: None,
+            details: "{\"a\":\"é\"}".to_owned(),
+        };
+        let session = SessionRow {
+            id: "ses_1".to_owned(),
+            family_id: "ses_0".to_owned(),
+            account_id: "usr_1".to_owned(),
+            parent_id: Some("usr_0".to_owned()),
+            actor_id: None,
+            key_id: "key_1".to_owned(),
+            environment: "live".to_owned(),
+            audience: "api".to_owned(),
+            issued_at: 1,
+            expires_at: 2,
+            renewable_until: None,
+            family_tag: -3,
+            tags: "t".to_owned(),
+            log_id: 4,
+            position: 5,
+            request_id: "req_1".to_owned(),
+            address: Some("::1".to_owned()),
+            detail: "{}".to_owned(),
+        };
+
+        let text = |sealed: Sealed| String::from_utf8(sealed.bytes().unwrap()).unwrap();
+        assert_eq!(
+            text(audit.into()),
+            r#"{"id":"aud_1","at":1,"action":"token/create","outcome":"ok","accountId":"usr_1","parentId":null,"actorId":"usr_2","keyId":"key_1","sessionId":null,"target":"key_2","requestId":"req_1","address":null,"details":"{\"a\":\"é\"}"}"#
+        );
+        assert_eq!(
+            text(session.into()),
+            r#"{"id":"ses_1","familyId":"ses_0","accountId":"usr_1","parentId":"usr_0","actorId":null,"keyId":"key_1","environment":"live","audience":"api","issuedAt":1,"expiresAt":2,"renewableUntil":null,"familyTag":-3,"tags":"t","logId":4,"position":5,"requestId":"req_1","address":"::1","detail":"{}"}"#
+        );
+    }
+}

@@ -25,6 +25,7 @@ impl App {
         now: Timestamp,
         first: bool,
     ) -> Result<Identified, Error> {
+        let asked_at_ms = self.clock.monotonic_ms();
         // Before anything is read or asked, so that whatever ends meanwhile ends what is made of
         // it, too: rows are as new as the database, liveness is as new as this node's knowledge.
         let known = self.pulse.known();
@@ -75,6 +76,7 @@ impl App {
             who,
             effective,
             rev,
+            asked_at_ms,
         })
     }
 

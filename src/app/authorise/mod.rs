@@ -208,6 +208,8 @@ pub struct Identified {
     pub effective: Arc<Effective>,
     /// The position of the log as of which all of it was read.
     pub rev: Rev,
+    /// When that was asked of the database by which it was identified: the change log, or its rows.
+    pub asked_at_ms: i64,
 }
 
 /// For whom a caller speaks.
@@ -324,15 +326,13 @@ impl App {
             return Some(Err(BadCredential::Missing.into()));
         }
         let now = self.now();
-        // Before anything is believed.
-        let asked_at_ms = self.pulse.asked_at_ms();
         let Recalled { identified, child } = match self.recall(presented, now)? {
             Ok(recalled) => recalled,
             Err(error) => return Some(Err(error)),
         };
         let who = identified.who.clone();
         let outcome = self
-            .permit(presented, identified, now, true, asked_at_ms)
+            .permit(presented, identified, now, true)
             .and_then(|permitted| Self::conclude(presented, permitted, Named::Recalled(child)));
         Some(self.noted(presented, &who, now, outcome))
     }
@@ -346,12 +346,11 @@ impl App {
         first: bool,
     ) -> Result<Caller, Error> {
         let now = self.now();
-        let asked_at_ms = self.clock.monotonic_ms();
         let identified = self
             .identify(reborrow(&mut conn), presented, now, first)
             .await?;
         let who = identified.who.clone();
-        let outcome = match self.permit(presented, identified, now, first, asked_at_ms) {
+        let outcome = match self.permit(presented, identified, now, first) {
             Ok(permitted) => self.look_up(conn, presented, permitted, first).await,
             Err(error) => Err(error),
         };
@@ -387,10 +386,7 @@ enum Named {
 
 /// A caller that may do what it asks as itself. Whom it wants to act as was not looked at.
 struct Permitted {
-    who: Who,
-    effective: Arc<Effective>,
-    rev: Rev,
+    identified: Identified,
     permit: Permit,
     turn: Option<Turn>,
-    asked_at_ms: i64,
 }

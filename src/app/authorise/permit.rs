@@ -31,19 +31,18 @@ impl App {
         identified: Identified,
         now: Timestamp,
         first: bool,
-        asked_at_ms: i64,
     ) -> Result<Permitted, Error> {
         let Presented { wish, need, .. } = presented;
         let Identified {
             who,
             effective: own,
-            rev,
-        } = identified;
+            ..
+        } = &identified;
         match need.door {
             Door::Own => {}
-            Door::Gate => self.policy.gate.accept(&who)?,
+            Door::Gate => self.policy.gate.accept(who)?,
         }
-        if let Who::Session(session) = &who {
+        if let Who::Session(session) = who {
             if wish.is_some() {
                 return Err(Forbidden::Impersonation.into());
             }
@@ -52,7 +51,7 @@ impl App {
             }
         }
         let mut turn = None;
-        let permit = self.decide(presented, &who, &own, now, first.then_some(&mut turn))?;
+        let permit = self.decide(presented, who, own, now, first.then_some(&mut turn))?;
         if wish.as_ref().is_some_and(|wish| wish.by_header) && !need.run_as_header {
             return Err(Forbidden::RunAsHere.into());
         }
@@ -64,12 +63,9 @@ impl App {
         }
 
         Ok(Permitted {
-            who,
-            effective: own,
-            rev,
+            identified,
             permit,
             turn,
-            asked_at_ms,
         })
     }
 
@@ -82,7 +78,7 @@ impl App {
         permitted: Permitted,
         first: bool,
     ) -> Result<Caller, Error> {
-        let named = match (&permitted.who, &presented.wish) {
+        let named = match (&permitted.identified.who, &presented.wish) {
             (Who::Session(session), _) => accounts::chain(conn, &session.claims.sub)
                 .await?
                 .map(Arc::new),
@@ -93,7 +89,7 @@ impl App {
                     .await?;
                 let target = target.map(Arc::new);
                 if first && let Some(target) = &target {
-                    self.remembered.account(target, permitted.rev);
+                    self.remembered.account(target, permitted.identified.rev);
                 }
                 target
             }
@@ -113,13 +109,16 @@ impl App {
         named: Named,
     ) -> Result<Caller, Error> {
         let Permitted {
+            identified,
+            permit,
+            turn,
+        } = permitted;
+        let Identified {
             who,
             effective: own,
             rev,
-            permit,
-            turn,
             asked_at_ms,
-        } = permitted;
+        } = identified;
         let (subject, effective, acting) = match &who {
             Who::Session(session) => {
                 let subject = match named {

@@ -155,6 +155,8 @@ impl App {
         presented: &Presented,
         now: Timestamp,
     ) -> Option<Recalled> {
+        // Before anything is believed.
+        let asked_at_ms = self.pulse.asked_at_ms();
         let known = self.remembered.keys.get(&ByDigest(*digest.as_bytes()))?;
         let mut rev = self.pulse.as_of(&known.rows, known.read_at)?;
         let works = known.secret_expires_at.is_none_or(|at| at > now)
@@ -173,6 +175,7 @@ impl App {
             who: Who::Key(Arc::clone(&known.chain)),
             effective: Arc::clone(&known.effective),
             rev,
+            asked_at_ms,
         };
         Some(Recalled { identified, child })
     }
@@ -219,6 +222,7 @@ impl App {
         presented: &Presented,
         now: Timestamp,
     ) -> Option<Result<Recalled, Error>> {
+        let asked_at_ms = self.pulse.asked_at_ms();
         // Its signing key may have been revoked where the log stands now.
         if !self.pulse.is_fresh().ok()? || !self.signing.is_as_new_as(self.pulse.known()) {
             return None;
@@ -242,6 +246,7 @@ impl App {
                 effective: Arc::clone(&caller.effective),
                 who: Who::Session(caller),
                 rev,
+                asked_at_ms,
             },
             child: None,
         }))

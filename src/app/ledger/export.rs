@@ -81,11 +81,12 @@ impl App {
                 continue;
             };
             let internal = |error: serde_json::Error| Error::Internal(error.into());
-            chain.push(&entry.bytes().map_err(internal)?);
+            let bytes = entry.bytes().map_err(internal)?;
+            chain.push(&bytes);
             written.push(Line::Entry {
                 seq,
                 hash: hex(&chain.hash),
-                data: entry.data().map_err(internal)?,
+                data: serde_json::from_slice(&bytes).map_err(internal)?,
             });
         }
         written.push(Line::Checkpoint { signed: row.signed });

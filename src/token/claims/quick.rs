@@ -2,19 +2,19 @@
 //! nothing that [`Claims::parse`] would not take without it, and says nothing of what is wrong: that
 //! is told by the other way.
 
+use std::collections::BTreeMap;
+
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::{Actor, CLAIMS_DEPTH_MAX, Claims, NUMERIC_DATE_MAX, actor, bindings, is_scope, object};
+use super::{Actor, CLAIMS_DEPTH_MAX, Claims, NUMERIC_DATE_MAX};
 use crate::domain::id::{AccountId, KeyId, SessionId};
 use crate::domain::strict_json::Strictly;
 
-/// The value of a claim lies in the object of all.
-type Nested = Strictly<{ CLAIMS_DEPTH_MAX - 1 }>;
-
-/// A name that is repeated or unknown is an error of serde's.
+/// [`Claims`] as serde reads them. A name that is repeated or unknown is an error of serde's.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Claims", deny_unknown_fields)]
 struct Payload {
     iss: String,
     sub: AccountId,
@@ -24,22 +24,22 @@ struct Payload {
     exp: i64,
     jti: SessionId,
     client_id: KeyId,
-    #[serde(default, deserialize_with = "present")]
-    act: Option<Nested>,
+    #[serde(default, deserialize_with = "actor")]
+    act: Option<Actor>,
     #[serde(rename = "allowedRoutes")]
     allowed_routes: Vec<String>,
     #[serde(default, deserialize_with = "present")]
     scope: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    bindings: Option<Nested>,
+    #[serde(default, deserialize_with = "bindings")]
+    bindings: Option<BTreeMap<String, Vec<String>>>,
     #[serde(default, deserialize_with = "present")]
     domains: Option<Vec<String>>,
     lin: String,
     rev: String,
-    #[serde(default, deserialize_with = "present")]
-    data: Option<Nested>,
-    #[serde(default, deserialize_with = "present")]
-    cnf: Option<Nested>,
+    #[serde(default, deserialize_with = "object")]
+    data: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "object")]
+    cnf: Option<Map<String, Value>>,
 }
 
 /// What is there is not `null`.
@@ -47,69 +47,54 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(json: D) -> Result<Op
     T::deserialize(json).map(Some)
 }
 
+/// A claim that nests, read like those of any payload. It lies in the object of all.
+fn nested<'de, T, D: Deserializer<'de>>(
+    json: D,
+    read: fn(Value) -> Option<T>,
+) -> Result<Option<T>, D::Error> {
+    let Strictly(value) = Strictly::<{ CLAIMS_DEPTH_MAX - 1 }>::deserialize(json)?;
+    read(value)
+        .map(Some)
+        .ok_or_else(|| D::Error::custom("not of its form"))
+}
+
+fn actor<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Actor>, D::Error> {
+    nested(json, super::actor)
+}
+
+fn bindings<'de, D: Deserializer<'de>>(
+    json: D,
+) -> Result<Option<BTreeMap<String, Vec<String>>>, D::Error> {
+    nested(json, super::bindings)
+}
+
+fn object<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Map<String, Value>>, D::Error> {
+    nested(json, super::object)
+}
+
 pub(super) fn read(payload: &[u8]) -> Option<Claims> {
     // serde would read an array as an object, too.
     if payload.first() != Some(&b'{') {
         return None;
     }
-    let Payload {
+    let mut json = serde_json::Deserializer::from_slice(payload);
+    let claims = Payload::deserialize(&mut json).ok()?;
+    json.end().ok()?;
+    let Claims {
         iss,
-        sub,
         aud,
+        lin,
+        rev,
         iat,
         nbf,
         exp,
-        jti,
-        client_id,
-        act,
-        allowed_routes,
         scope,
-        bindings: bound,
-        domains,
-        lin,
-        rev,
-        data,
-        cnf,
-    } = serde_json::from_slice(payload).ok()?;
-    let empty = [&iss, &aud, &lin, &rev].into_iter().any(String::is_empty);
+        ..
+    } = &claims;
+    let empty = [iss, aud, lin, rev].into_iter().any(String::is_empty);
     let times = [iat, nbf, exp]
-        .iter()
+        .into_iter()
         .all(|secs| (0..=NUMERIC_DATE_MAX).contains(secs));
-    if empty || !times || !scope.as_deref().is_none_or(is_scope) {
-        return None;
-    }
-    let act: Option<Actor> = read_if_there(act, actor).ok()?;
-    let data: Option<Map<String, Value>> = read_if_there(data, object).ok()?;
-    Some(Claims {
-        iss,
-        sub,
-        aud,
-        iat,
-        nbf,
-        exp,
-        jti,
-        client_id,
-        act,
-        allowed_routes,
-        scope,
-        bindings: read_if_there(bound, bindings).ok()?,
-        domains,
-        lin,
-        rev,
-        data,
-        cnf: read_if_there(cnf, object).ok()?,
-    })
-}
-
-/// A value that is there and cannot be read.
-struct Unreadable;
-
-fn read_if_there<T>(
-    value: Option<Nested>,
-    read: fn(Value) -> Option<T>,
-) -> Result<Option<T>, Unreadable> {
-    match value {
-        None => Ok(None),
-        Some(Strictly(value)) => read(value).map(Some).ok_or(Unreadable),
-    }
+    let scope = scope.as_deref().is_none_or(super::is_scope);
+    (!empty && times && scope).then_some(claims)
 }

@@ -108,6 +108,7 @@ fn a_header_has_exactly_three_members() {
         format!("\u{feff}{text}"),
         text.replace("\"kid\"", "\"KID\""),
         format!(r#"["ES256","at+jwt","{kid}"]"#),
+        format!(r#"["ES256","{kid}","at+jwt"]"#),
         "{}".to_owned(),
         "[]".to_owned(),
         "null".to_owned(),

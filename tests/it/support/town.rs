@@ -175,7 +175,7 @@ impl Town {
     /// Reads the change log, and not what depends on it, as a request may in the middle of a poll.
     pub(crate) async fn read_log(&self) {
         let mut read = self.app().store.read().await.unwrap();
-        self.app().read_log(read.conn()).await.unwrap();
+        self.app().pulse.refresh(read.conn()).await.unwrap();
     }
 
     /// Rotates signing keys by the clock, and whatever else is done for them from time to time.
