@@ -12,7 +12,7 @@ from harness.scenario import Context, all_scenarios
 
 def main():
     arguments = argparse.ArgumentParser(prog="tests/nodes/run")
-    arguments.add_argument("--long", action="store_true", help="repeat 10,000 times, and measure")
+    arguments.add_argument("--long", action="store_true", help="repeat more often, the first 10,000 times, and measure")
     arguments.add_argument("--only", metavar="WORD", help="scenarios with this in their name")
     arguments.add_argument("--list", action="store_true", help="only the names")
     options = arguments.parse_args()

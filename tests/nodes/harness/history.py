@@ -17,6 +17,10 @@ revocation is in force on all nodes:
 import threading
 from dataclasses import dataclass
 
+from .host import check
+
+# `nodes.lease_ms` of the nodes here, in seconds.
+BOUND = 1.0
 CREATE, REVOKE, USE = "create", "revoke", "use"
 DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
 
@@ -70,6 +74,12 @@ def contradictions(events, bound):
     for object, those in by_object.items():
         found += _of_object(object, those, bound)
     return found
+
+
+def no_contradiction(recorder):
+    """Fails when what was recorded contradicts itself."""
+    wrong = contradictions(recorder.events, BOUND)
+    check(not wrong, f"{len(wrong)} contradictions: {'; '.join(wrong[:5])}")
 
 
 def _of_object(object, events, bound):

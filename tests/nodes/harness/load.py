@@ -4,6 +4,7 @@ import threading
 import time
 
 from .history import CREATE, REVOKE, USE, outcome_of
+from .host import check
 from .objects import KINDS
 from .wire import Client
 
@@ -35,6 +36,9 @@ class Load:
         self.over.set()
         for thread in self.threads:
             thread.join(60)
+
+    def none_failed(self):
+        check(not self.failures, f"{len(self.failures)} of {self.calls} calls failed: {self.failures[:3]}")
 
     def _run(self, index):
         client = Client(self.through)

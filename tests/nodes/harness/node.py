@@ -5,7 +5,7 @@ import os
 import secrets
 import signal
 
-from .host import Failure, Process, cpu_seconds, free_port, wait_until
+from .host import Failure, Process, free_port, wait_until
 from .wire import Client
 
 BINARY = os.environ.get("HALLPASS_BIN", "")
@@ -86,9 +86,6 @@ class Node(Process):
 
     def thaw(self):
         self.send(signal.SIGCONT)
-
-    def cpu_seconds(self):
-        return cpu_seconds(self.pid)
 
 
 def new_master_key():

@@ -4,7 +4,7 @@ import threading
 import time
 
 from harness.cluster import SETTINGS, Cluster
-from harness.history import CREATE, REVOKE, USE, Recorder, contradictions, outcome_of
+from harness.history import BOUND, CREATE, REVOKE, USE, Recorder, no_contradiction, outcome_of
 from harness.host import check, now, wait_until
 from harness.load import Load
 from harness.node import Node
@@ -14,7 +14,6 @@ from harness.proxy import Proxy
 from harness.scenario import scenario
 from harness.statistics import percentile
 
-BOUND = 1.0
 REFUSE = SETTINGS.replace("[nodes]\n", "[nodes]\npast_lease = 'refuse'\n")
 
 
@@ -24,11 +23,6 @@ def proxied(context, settings=SETTINGS, count=2):
     urls = [lambda name, proxy=proxy: context.postgres.url(name, proxy.port) for proxy in proxies]
     cluster = Cluster(context.place, context.postgres, count=count, settings=settings, urls=urls, balanced=False)
     return cluster, proxies
-
-
-def no_contradiction(recorder):
-    wrong = contradictions(recorder.events, BOUND)
-    check(not wrong, f"{len(wrong)} contradictions: {'; '.join(wrong[:5])}")
 
 
 class Watcher(threading.Thread):

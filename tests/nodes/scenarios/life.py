@@ -4,14 +4,12 @@ import secrets
 import time
 
 from harness.cluster import SETTINGS, Cluster
-from harness.history import Recorder, contradictions
+from harness.history import Recorder, no_contradiction
 from harness.host import check, wait_until
 from harness.load import Load
 from harness.node import Node, new_master_key
 from harness.objects import make_session
 from harness.scenario import scenario
-
-BOUND = 1.0
 
 
 @scenario("nodes that start at once on an empty database: one set of keys, one operator, one first key")
@@ -61,7 +59,6 @@ def leaves(context):
             node.process = None
             node.start()
             time.sleep(1.2)
-    check(not load.failures, f"{len(load.failures)} of {load.calls} calls failed: {load.failures[:3]}")
-    wrong = contradictions(recorder.events, BOUND)
-    check(not wrong, "; ".join(wrong[:5]))
+    load.none_failed()
+    no_contradiction(recorder)
     context.say(f"{load.calls} calls, 0 failed")

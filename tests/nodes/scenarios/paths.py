@@ -4,7 +4,7 @@ import subprocess
 import time
 
 from harness.cluster import Cluster
-from harness.history import Recorder, contradictions
+from harness.history import Recorder, no_contradiction
 from harness.host import check
 from harness.load import Load
 from harness.node import Node, new_master_key
@@ -12,8 +12,6 @@ from harness.objects import make_session
 from harness.pooler import Pooler
 from harness.postgres import Postgres
 from harness.scenario import scenario
-
-BOUND = 1.0
 
 
 @scenario("three nodes through PgBouncer in transaction mode")
@@ -25,9 +23,8 @@ def pooler(context):
     recorder = Recorder()
     with Load(cluster, recorder, workers=4, paused=0) as load:
         time.sleep(context.times(4, 60))
-    check(not load.failures, f"{len(load.failures)} of {load.calls} calls failed: {load.failures[:3]}")
-    wrong = contradictions(recorder.events, BOUND)
-    check(not wrong, "; ".join(wrong[:5]))
+    load.none_failed()
+    no_contradiction(recorder)
     for node in cluster.nodes:
         check(node.metric("hallpass_change_log_listening") == 1, "it does not listen past the pooler")
         check("prepared statement" not in node.errors(200), node.errors())

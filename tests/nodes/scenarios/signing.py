@@ -21,7 +21,6 @@ class Verifier:
         self.ports = ports
         self.turn = 0
         self.keys = {}
-        self.fetches = 0
 
     def fetch(self):
         self.turn += 1
@@ -29,7 +28,6 @@ class Verifier:
         published = jwt.PyJWKSet.from_dict(client.get("/.well-known/jwks.json").json())
         client.close()
         self.keys = {key.key_id: key for key in published.keys}
-        self.fetches += 1
 
     def verify(self, token):
         kid = jwt.get_unverified_header(token)["kid"]

@@ -9,14 +9,13 @@ import time
 
 from harness.balancer import Balancer
 from harness.cluster import SETTINGS, Cluster
-from harness.history import Recorder, contradictions
+from harness.history import BOUND, Recorder, no_contradiction
 from harness.host import ROOT, Failure, check, wait_until
 from harness.load import Load
 from harness.node import Node, new_master_key
 from harness.scenario import scenario
 from harness.wire import Client
 
-BOUND = 1.0
 FIRST = ROOT / "migrations/postgres/0001_first.sql"
 # The last state of the source with the first schema alone.
 FIRST_COMMIT = "fc449da"
@@ -107,9 +106,8 @@ def from_first_schema(context):
         time.sleep(2)
         old.stop()
         time.sleep(0.5)
-    check(not load.failures, f"{len(load.failures)} of {load.calls} calls failed: {load.failures[:3]}")
-    wrong = contradictions(recorder.events, BOUND)
-    check(not wrong, "; ".join(wrong[:5]))
+    load.none_failed()
+    no_contradiction(recorder)
     for node in nodes:
         check(node.client().gate(kept["token"]).status == 200, "a key of the old database is refused")
     context.say(f"{load.calls} calls beside {old.moves} changes of the old version, 0 failed")
