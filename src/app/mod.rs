@@ -7,6 +7,7 @@ pub mod authorise;
 pub mod change;
 pub mod dashboard;
 pub mod doctor;
+mod domains;
 pub mod error;
 pub mod feed;
 pub mod gate;

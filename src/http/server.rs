@@ -20,9 +20,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::Request;
-use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, Uri, Version};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, Version};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -319,7 +319,11 @@ impl<H: Handler> Connection<H> {
     /// The answer to one request. The future owns what it needs.
     fn answer(&self, request: Request<Incoming>) -> Answering {
         let in_flight = self.activity.begin();
-        let asked = (request.uri().clone(), request.version());
+        let asked = Asked {
+            target: request.uri().clone(),
+            version: request.version(),
+            is_head: request.method() == Method::HEAD,
+        };
         let shared = &self.shared;
         let first = match shared.first(request, self.peer, &in_flight) {
             First::Done(outcome) => outcome,
@@ -333,6 +337,26 @@ impl<H: Handler> Connection<H> {
         };
         Answering::Now(Some(shared.finish(first, &asked, in_flight)))
     }
+}
+
+/// What the answer to a request depends on beside its handler.
+struct Asked {
+    target: Uri,
+    version: Version,
+    is_head: bool,
+}
+
+/// The answer to HEAD (RFC 9110 §9.3.2): the length of what GET would answer, and nothing of it. hyper
+/// sees to that in HTTP/1 alone.
+fn without_body(mut answer: Response) -> Response {
+    if let Some(len) = answer.body().size_hint().exact() {
+        let headers = answer.headers_mut();
+        headers
+            .entry(CONTENT_LENGTH)
+            .or_insert_with(|| HeaderValue::from(len));
+    }
+    *answer.body_mut() = Body::empty();
+    answer
 }
 
 /// What became of a request as soon as its head was there.
@@ -484,20 +508,25 @@ impl<H: Handler> Shared<H> {
     fn finish(
         &self,
         outcome: Result<Response, ServerProblem>,
-        (target, version): &(Uri, Version),
+        asked: &Asked,
         in_flight: InFlight,
     ) -> Response<WatchedBody> {
         let answer = match outcome {
             Ok(answer) => answer,
             Err(problem) => {
-                let mut answer = (self.render)(problem, target);
+                let mut answer = (self.render)(problem, &asked.target);
                 // Or else hyper would wait for the rest of the body. HTTP/2 has no such header.
-                if problem.leaves_body_unread() && *version < Version::HTTP_2 {
+                if problem.leaves_body_unread() && asked.version < Version::HTTP_2 {
                     let close = HeaderValue::from_static("close");
                     answer.headers_mut().insert(CONNECTION, close);
                 }
                 answer
             }
+        };
+        let answer = if asked.is_head {
+            without_body(answer)
+        } else {
+            answer
         };
         // The request is over when its answer was taken by the connection.
         answer.map(|body| WatchedBody::new(body, in_flight))

@@ -32,6 +32,11 @@ pub enum OpenError {
         "the database cannot be opened: is it there, writable, and not locked by another program?"
     )]
     Connect(#[source] sqlx::Error),
+    /// The direct address and the one behind the pooler lead to two databases.
+    #[error(
+        "database_direct_url leads to another database than database_url; both must name the same one"
+    )]
+    OtherDatabase,
     /// A newer program has been here.
     #[error(
         "the database has schema version {found}, which is newer than this program knows; run the newer hallpass"

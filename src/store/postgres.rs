@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
+use sqlx::Row as _;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 
@@ -67,7 +68,6 @@ pub(super) async fn open(
     }
     let migrated: Migrated<'_> = Box::pin(MIGRATIONS.run(&patient));
     migrated.await?;
-    patient.close().await;
 
     let pooled = direct_url.is_some();
     let serving = if pooled {
@@ -93,6 +93,19 @@ pub(super) async fn open(
         .connect_with(serving)
         .await
         .map_err(OpenError::Connect)?;
+    if pooled {
+        let told = log_behind(&patient).await.map_err(OpenError::Connect)?;
+        let found = log_behind(&pool).await.map_err(OpenError::Connect)?;
+        match (told, found) {
+            (_, None) => return Err(OpenError::OtherDatabase),
+            (Some(Some(told)), Some(Some(found))) if told != found => {
+                return Err(OpenError::OtherDatabase);
+            }
+            // Another node may set it up at this moment.
+            (Some(_) | None, Some(_)) => {}
+        }
+    }
+    patient.close().await;
     Ok(Store {
         pools: Pools::Postgres {
             pool,
@@ -100,6 +113,18 @@ pub(super) async fn open(
             direct: Box::new(direct),
         },
     })
+}
+
+/// Whether there is a change log, and which. By the simple protocol, since a pooler may have
+/// statements of others under the names of ours.
+async fn log_behind(pool: &PgPool) -> sqlx::Result<Option<Option<i64>>> {
+    let is_there = sqlx::raw_sql("SELECT to_regclass('change_head') IS NOT NULL");
+    if !is_there.fetch_one(pool).await?.try_get::<bool, _>(0)? {
+        return Ok(None);
+    }
+    let log = sqlx::raw_sql("SELECT log_id FROM change_head WHERE id = 1");
+    let row = log.fetch_optional(pool).await?;
+    row.map(|row| row.try_get(0)).transpose().map(Some)
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, OpenError> {

@@ -10,6 +10,7 @@ use super::{apply_profile, check_introspect, digest_taken};
 use crate::app::App;
 use crate::app::authorise::{Caller, Presented};
 use crate::app::change::About;
+use crate::app::domains::check_suffixes;
 use crate::app::error::{self, Conflict, Error, Forbidden};
 use crate::app::idempotency::{Once, Replay};
 use crate::domain::account::Account;
@@ -22,7 +23,6 @@ use crate::domain::environment::Environment;
 use crate::domain::id::{AccountId, KeyId};
 use crate::domain::limits;
 use crate::domain::liveness::{Position, Tag};
-use crate::domain::origin::Domains;
 use crate::domain::restrictions::{Impersonation, MintRestrictions, Restrictions};
 use crate::domain::secret::{KeyDigest, KeyKind};
 use crate::domain::text::JsonObject;
@@ -484,20 +484,4 @@ fn inherited(ceiling: &Effective) -> Result<Restrictions, Error> {
         manage: Some(ceiling.manage.clone()),
         rate_limit: ceiling.rate_limit,
     })
-}
-
-/// A domain under which anybody can register a name narrows nothing.
-fn check_suffixes(field: &str, domains: Option<&Domains>) -> Result<(), Error> {
-    for entry in domains.into_iter().flat_map(Domains::iter) {
-        let host = entry.host();
-        let suffix = psl::suffix(host.as_bytes()).filter(psl::Suffix::is_known);
-        if suffix.is_some_and(|suffix| suffix.as_bytes() == host.as_bytes()) {
-            let problem = format!(
-                "`{}` is a public suffix; name a domain below it",
-                entry.as_str()
-            );
-            return Err(Error::invalid(field, problem));
-        }
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::UpstreamToken;
 use crate::app::App;
 use crate::app::authorise::{Caller, Facts, Who};
-use crate::app::error::Error;
+use crate::app::error::{BadCredential, Error};
 use crate::domain::gate::Identity;
 use crate::domain::id::{KeyId, SessionId};
 use crate::domain::time::Timestamp;
@@ -62,7 +62,8 @@ impl App {
     /// half of its life is given again.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when no key may sign.
+    /// [`Error::Unavailable`] when no key may sign; [`Error::Unauthenticated`] in the last moments of a
+    /// credential, for which no token could be good.
     pub(super) fn upstream_token(
         &self,
         wanted: &UpstreamToken,
@@ -85,6 +86,14 @@ impl App {
         let issued_at = now.floor_to_secs();
         let longest = issued_at.plus_secs(wanted.duration_secs);
         let expires_at = ends_at.map_or(longest, |end| longest.min(end));
+        if expires_at <= now {
+            // What is left of the credential is less than the second in which a token would end.
+            return Err(match &caller.who {
+                Who::Session(_) => BadCredential::TokenEnded,
+                Who::Key(_) | Who::Cli(_) => BadCredential::KeyExpired,
+            }
+            .into());
+        }
         let act = match &caller.who {
             Who::Session(session) => session.claims.act.clone(),
             Who::Key(_) | Who::Cli(_) => Actor::chain(caller.effective.grantors.iter()),

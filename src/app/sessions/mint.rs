@@ -9,6 +9,7 @@ use super::{
     App, Caller, Draft, Error, Forbidden, SessionCreated, check_data, key_caller, merge, texts,
 };
 use crate::app::authorise::Presented;
+use crate::app::domains::check_suffixes;
 use crate::app::error::{self, Invalid, InvalidCode};
 use crate::app::idempotency::{Once, Replay};
 use crate::domain::config::{self, ConfigError, ConfigProblem};
@@ -274,6 +275,8 @@ impl App {
             Some(WantedMode::Intersect) => Mode::Intersect,
         };
         let vocabulary = Some(&self.policy.vocabulary);
+        let domains = field("domains", domains.as_deref().map(config::domains))?;
+        check_suffixes("domains", domains.as_ref())?;
         let wanted = Wanted {
             routes: field(
                 "allowedRoutes",
@@ -285,7 +288,7 @@ impl App {
             )?,
             bindings: field("bindings", bindings.as_ref().map(config::bindings))?
                 .unwrap_or_default(),
-            domains: field("domains", domains.as_deref().map(config::domains))?,
+            domains,
             audience,
             duration_secs: duration_in_seconds,
             renewable_secs: renewable_for_in_seconds,

@@ -45,10 +45,12 @@ impl Failure {
             return "The key does not narrow routes, so say which the session may call; ** is all of them."
                 .to_owned();
         }
-        match shown.message.split_once(": ") {
-            Some((field, rest)) => format!("{}: {rest}", label(field)),
-            None => shown.message.clone(),
-        }
+        let field = shown.extra.get("field").and_then(|field| field.as_str());
+        let said = field.and_then(|field| {
+            let rest = shown.message.strip_prefix(field)?.strip_prefix(": ")?;
+            Some(format!("{}: {rest}", label(field)))
+        });
+        said.unwrap_or_else(|| shown.message.clone())
     }
 
     pub(super) fn status(&self) -> StatusCode {

@@ -170,17 +170,18 @@ const LIFETIMES: [(&str, &str); 5] = [
 ];
 
 pub(super) async fn mint_form(visit: Visit<'_>) -> Result<Response, Failure> {
-    let body = whole(&visit, &html! {})?;
+    let body = whole(&visit, &html! {}, "")?;
     Ok(visit.page("Mint a session", &body))
 }
 
 /// The form for a key that was just made: its secret is still at hand.
 pub(super) async fn mint_with(visit: Visit<'_>) -> Result<Response, Failure> {
-    let body = whole(&visit, &refilled(&visit))?;
+    let body = whole(&visit, &refilled(&visit), visit.form.get("key"))?;
     Ok(visit.page("Mint a session", &body))
 }
 
-fn whole(visit: &Visit<'_>, above: &Markup) -> Result<Markup, Failure> {
+/// The form, with a key that was just made. One that was typed is not shown again.
+fn whole(visit: &Visit<'_>, above: &Markup, made: &str) -> Result<Markup, Failure> {
     let form = &visit.form;
     let seconds = form.some("seconds").unwrap_or("900");
     Ok(html! {
@@ -191,7 +192,7 @@ fn whole(visit: &Visit<'_>, above: &Markup) -> Result<Markup, Failure> {
             (visit.hidden())
             (once(visit)?)
             (field("key", "With the key", "Empty: the one with which you are signed in. It goes to the service and is not kept.", &html! {
-                input.mono id="key" name="key" type="password" value=(form.get("key")) placeholder="sk_live_…"
+                input.mono id="key" name="key" type="password" value=(made) placeholder="sk_live_…"
                     autocomplete="off" spellcheck="false" aria-describedby="key-help";
             }))
             (field("on", "On", "A resource such as bot/b1; then its profile says what the session may call. Empty: at large, with the routes below.", &input("on", form.get("on"))))
@@ -211,7 +212,7 @@ fn whole(visit: &Visit<'_>, above: &Markup) -> Result<Markup, Failure> {
 
 pub(super) async fn mint(visit: Visit<'_>) -> Result<Response, Failure> {
     if visit.refill.is_some() {
-        let body = whole(&visit, &refilled(&visit))?;
+        let body = whole(&visit, &refilled(&visit), "")?;
         return Ok(visit.page("Mint a session", &body));
     }
     match send(&visit).await {
@@ -220,7 +221,7 @@ pub(super) async fn mint(visit: Visit<'_>) -> Result<Response, Failure> {
             Ok(visit.page("Session minted", &body))
         }
         Err(failure) => {
-            let body = whole(&visit, &problem(&failure))?;
+            let body = whole(&visit, &problem(&failure), "")?;
             Ok(visit
                 .frame()
                 .render_with(failure.status(), "Mint a session", &body))

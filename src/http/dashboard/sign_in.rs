@@ -21,6 +21,8 @@ use crate::http::problem::Problem;
 
 /// Of a form that was sent without a sign-in, what its page asks for again after it.
 const KEPT: &str = "kept.";
+/// Fields that are never shown again: whoever signs in next may be somebody else.
+const SECRETS: [&str; 1] = ["key"];
 
 pub(super) async fn home(visit: Visit<'_>) -> Result<Response, Failure> {
     let frame = visit.frame();
@@ -48,7 +50,7 @@ pub(super) fn ask(visit: &Visit<'_>, why: Option<&str>) -> Response {
     let kept: Vec<(String, String)> = visit
         .form
         .iter()
-        .filter(|(name, _)| *name != "_form")
+        .filter(|(name, _)| *name != "_form" && !SECRETS.contains(name))
         .map(|(name, value)| (format!("{KEPT}{name}"), value.to_owned()))
         .collect();
     form(visit, StatusCode::OK, next, &Fields::new(kept), why, None)
@@ -114,7 +116,10 @@ pub(super) async fn sign_in(mut visit: Visit<'_>) -> Result<Response, Failure> {
     let kept: Vec<(String, String)> = visit
         .form
         .iter()
-        .filter(|(name, _)| name.starts_with(KEPT))
+        .filter(|(name, _)| {
+            let kept = name.strip_prefix(KEPT);
+            kept.is_some_and(|name| !SECRETS.contains(&name))
+        })
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let handle = match admit(&visit).await {

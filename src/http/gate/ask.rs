@@ -225,6 +225,8 @@ fn header_map(
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed())?;
         let values = match values {
             Values::One(value) => vec![value],
+            // Whoever wrote none may have meant one.
+            Values::Several(values) if values.is_empty() => return Err(malformed().into()),
             Values::Several(values) => values,
         };
         for value in values {

@@ -536,3 +536,60 @@ fn the_settings_give_the_limits() {
     assert_eq!(limits.header_read_timeout, Duration::from_secs(10));
     assert_eq!(limits.drain_timeout, Duration::from_secs(30));
 }
+
+/// Answers whatever it is asked with a body, which a router of axum does not do for HEAD.
+#[derive(Clone)]
+struct Hello;
+
+impl Handler for Hello {
+    fn start(&self, _: Request) -> Started {
+        Started::Answered(Response::new(Body::from("hello")))
+    }
+
+    fn changes_nothing(&self, _: &Parts) -> bool {
+        true
+    }
+}
+
+/// Frames of HTTP/2 by hand: a client that is lenient would not see the fault.
+#[tokio::test]
+async fn the_answer_to_head_has_no_body_in_http_2_either() {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const END_STREAM: u8 = 1;
+    let server = Running::start(Hello, LIMITS).await;
+    let mut stream = server.connect().await;
+    // RFC 7541: HEAD as `:method`, then `http`, `/`, and an authority, none of them indexed anew.
+    let block = b"\x02\x04HEAD\x86\x84\x01\x01a";
+    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    sent.extend([
+        0,
+        0,
+        u8::try_from(block.len()).unwrap(),
+        HEADERS,
+        0x5,
+        0,
+        0,
+        0,
+        1,
+    ]);
+    sent.extend(block);
+    stream.write_all(&sent).await.unwrap();
+
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let len = usize::from(head[1]) * 256 + usize::from(head[2]);
+        let mut payload = vec![0; len];
+        stream.read_exact(&mut payload).await.unwrap();
+        let [.., kind, flags, _, _, _, stream_id] = head;
+        assert!(
+            kind != DATA || len == 0,
+            "{}",
+            String::from_utf8_lossy(&payload)
+        );
+        if stream_id == 1 && [DATA, HEADERS].contains(&kind) && flags & END_STREAM != 0 {
+            break;
+        }
+    }
+}

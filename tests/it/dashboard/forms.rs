@@ -185,6 +185,7 @@ async fn what_is_made_never_exceeds_the_key_that_signed_in() {
         .await;
     refused.status(403);
     assert!(refused.text().contains("file/**"), "what was typed stays");
+    assert!(!refused.text().contains("sk_live_nonsense"), "but no key");
 
     browser
         .submit("/ui/keys/new", "/ui/keys/new", &[("routes", "bot/b1/**")])
@@ -493,6 +494,7 @@ async fn a_session_is_minted_with_the_key_that_was_just_made() {
     let refused = browser.submit(mint, mint, &fields).await;
     refused.status(401);
     assert!(refused.text().contains("file/**"), "what was typed stays");
+    assert!(!refused.text().contains("sk_live_nonsense"), "but no key");
     assert!(browser.is_in().await);
     let fields = [("key", "no\r\nheader: x"), ("routes", "file/**")];
     browser.submit(mint, mint, &fields).await.status(400);

@@ -316,6 +316,44 @@ async fn what_was_typed_survives_the_end_of_a_sign_in() {
     assert_eq!(town.database().await["account"], before);
 }
 
+/// Whoever signs in next may be somebody else.
+#[tokio::test]
+async fn a_key_that_was_typed_is_not_kept_over_a_sign_in() {
+    let town = Town::new().await;
+    let key = town.operator().full_key().await;
+    let other = town.account("other").await.full_key().await;
+    let mut browser = Browser::signed_in(&town, &key.token).await;
+    let hidden = browser.hidden("/ui/sessions/mint").await;
+    town.advance_secs(3600);
+
+    let mut fields: Vec<(&str, &str)> = hidden
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    fields.extend([("key", other.token.as_str()), ("routes", "bot/**")]);
+    let asked = browser.send("/ui/sessions/mint", &fields).await;
+    asked.status(200);
+    assert!(
+        asked
+            .text()
+            .contains("name=\"kept.routes\" value=\"bot/**\""),
+        "{asked}"
+    );
+    assert!(!asked.text().contains(&other.token), "{asked}");
+
+    let next = between(&asked.text(), "name=\"next\" value=\"", "\"");
+    let kept = [
+        ("key", key.token.as_str()),
+        ("next", &next),
+        ("kept.routes", "bot/**"),
+        ("kept.key", &other.token),
+    ];
+    let again = browser.sign_in_with(&kept).await;
+    again.status(200);
+    assert!(again.text().contains("bot/**"), "{again}");
+    assert!(!again.text().contains(&other.token), "{again}");
+}
+
 #[tokio::test]
 async fn nobody_is_sent_elsewhere_after_signing_in() {
     let town = Town::new().await;

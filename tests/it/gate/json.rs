@@ -55,6 +55,11 @@ async fn what_the_client_sent_wrong_is_a_refusal_and_what_the_api_sent_wrong_an_
     let bearer = format!("Bearer {}", key.token);
     for (headers, path, reason) in [
         (
+            json!({"Authorization": bearer, "X-RunAs-User-ID": []}),
+            "/v1/bot",
+            "header_malformed",
+        ),
+        (
             json!({"Authorization": [bearer, bearer]}),
             "/v1/bot",
             "invalid_request",

@@ -165,6 +165,23 @@ async fn a_token_never_outlives_its_credential_and_is_never_given_to_a_dead_one(
     refused(&nginx(&key, "GET", "/v1/bot").await, 401, "INVALID_API_KEY");
 }
 
+/// Tokens end at whole seconds, keys do not.
+#[tokio::test]
+async fn no_token_that_is_over_is_given_in_the_last_moment_of_a_key() {
+    let town = town(TOKEN).await;
+    let shop = town.account("shop").await;
+    let ends = town.now_ms() / 1000 * 1000 + 15_900;
+    let body = json!({"unrestricted": true, "expiresAt": ends});
+    let key = shop.make_key(body).await;
+    let whole = ends / 1000 * 1000;
+
+    town.advance_ms(whole - 1 - town.now_ms());
+    nginx(&key, "GET", "/v1/bot").await.status(200);
+    town.advance_ms(1);
+
+    refused(&nginx(&key, "GET", "/v1/bot").await, 401, "API_KEY_EXPIRED");
+}
+
 #[tokio::test]
 async fn apis_that_ask_by_themselves_get_it_too() {
     let town = town(TOKEN).await;

@@ -509,3 +509,26 @@ async fn a_session_for_a_child_says_who_acts() {
         json!({"sub": shop.id})
     );
 }
+
+/// A key may not be narrowed to a domain below which anybody can register a name, and neither may
+/// what it mints, by any way.
+#[tokio::test]
+async fn no_session_is_for_a_public_suffix() {
+    let (town, key) = town_and_key().await;
+    let shop = town.account("parent").await;
+    let child = shop.child("child").await;
+    let parent = shop.full_key().await;
+    for domain in ["com", "*.com", "co.uk", "*.github.io"] {
+        let body = json!({"allowedRoutes": ["bot/**"], "domains": [domain]});
+        let profile = json!({"domains": [domain]});
+        let for_child = parent.header("x-runas-user-id", &child.id);
+        for answer in [
+            key.post("/v1/session/create", body.clone()).await,
+            key.post("/v1/bot/b1/session/create", profile).await,
+            for_child.post("/v1/session/create", body).await,
+        ] {
+            answer.refused(400, "INVALID_REQUEST");
+            assert!(answer.text().contains("public suffix"), "{answer}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use hallpass::domain::liveness::LogId;
 use hallpass::domain::time::Timestamp;
 use hallpass::store::sessions::{self, NewRow};
-use hallpass::store::{Conn, PoolSize, Store, change_log};
+use hallpass::store::{Conn, OpenError, PoolSize, Store, change_log};
 use sqlx::postgres::PgListener;
 
 use super::fixtures::{Maker, START};
@@ -111,6 +111,29 @@ async fn with_and_without_a_pooler_statements_have_their_limits_and_see_what_is_
             assert_eq!(setting(tx.conn(), name).await, value);
         }
     }
+}
+
+#[tokio::test]
+async fn the_direct_address_of_another_database_is_refused() {
+    let (Some(one), Some(other)) = (
+        TestDatabase::fresh(Kind::Postgres).await,
+        TestDatabase::fresh(Kind::Postgres).await,
+    ) else {
+        return;
+    };
+    let size = PoolSize { max: 2 };
+    let refused = async |direct: &TestDatabase| {
+        let opened = Store::open_pooled(one.url(), direct.url(), size).await;
+        matches!(opened, Err(OpenError::OtherDatabase))
+    };
+
+    assert!(refused(&other).await, "one of them has no tables");
+    for db in [&one, &other] {
+        let store = Store::open(db.url(), size).await.unwrap();
+        create_log(&store).await;
+    }
+    assert!(refused(&other).await, "both are set up");
+    assert!(!refused(&one).await);
 }
 
 #[tokio::test]
