@@ -469,6 +469,20 @@ pub async fn prune_notices(conn: Conn<'_>, before: Timestamp) -> Result<(), Stor
     Ok(())
 }
 
+/// Whether something was told before.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn is_noted(conn: Conn<'_>, id: &str) -> Result<bool, StoreError> {
+    let found: Option<String> = on_conn!(conn, |c| {
+        sqlx::query_scalar("SELECT id FROM webhook_notice WHERE id = $1")
+            .bind(id)
+            .fetch_optional(c)
+            .await?
+    });
+    Ok(found.is_some())
+}
+
 /// Notes that something is told. `false` when it was told before.
 ///
 /// # Errors

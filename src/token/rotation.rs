@@ -27,6 +27,11 @@ impl RotationPolicy {
         self.period_secs
     }
 
+    /// When a key is replaced that signs since then; `None` when there is no schedule.
+    pub fn rotates_at(&self, activated_at: Timestamp) -> Option<Timestamp> {
+        self.period_secs.map(|secs| activated_at.plus_secs(secs))
+    }
+
     /// New keys sign with `alg`; a key is published for `lead_secs` before it signs, and never
     /// for less than `jwks_max_age_secs`, for which verifiers may keep our key set; the active key
     /// is replaced after `period_secs`, or by command only.
@@ -127,12 +132,12 @@ pub fn plan_upkeep(
     policy: &RotationPolicy,
 ) -> Vec<Step> {
     let stock = Stock::take(keys, env, now, policy);
-    let due = match (stock.active, policy.period_secs) {
-        (Some(active), Some(period_secs)) => active
-            .activated_at
-            .is_none_or(|at| at.plus_secs(period_secs) <= now),
-        (Some(_) | None, None) | (None, Some(_)) => false,
-    };
+    let due = stock
+        .active
+        .is_some_and(|active| match active.activated_at {
+            Some(at) => policy.rotates_at(at).is_some_and(|at| at <= now),
+            None => policy.period_secs.is_some(),
+        });
     match stock.next {
         Some(next) if due && policy.ready_at(next.published_at) <= now => {
             stock.rotate(next, now, policy)

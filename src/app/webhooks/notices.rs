@@ -147,9 +147,8 @@ impl App {
             return Ok(());
         }
         let mut tx = self.store.write().await?;
-        for news in &rotating {
-            let notice = format!("rotating:{}", news.subject);
-            if webhook_outbox::note(tx.conn(), &notice, now).await? {
+        for (notice, news) in &rotating {
+            if webhook_outbox::note(tx.conn(), notice, now).await? {
                 self.tell(tx.conn(), news).await?;
             }
         }
@@ -176,34 +175,38 @@ impl App {
         self.webhooks.wake();
         Ok(())
     }
-}
 
-impl App {
-    /// Signing keys that are replaced soon. The schedule does it by itself; who keeps copies of the
-    /// published keys wants to know before.
-    async fn rotating(&self, now: Timestamp) -> Result<Vec<News>, Error> {
-        let Some(period_secs) = self.policy.rotation.period_secs() else {
+    /// Signing keys that are replaced soon and of which that was not told, each with the name of the
+    /// notice. The schedule does it by itself; who keeps copies of the published keys wants to know
+    /// before.
+    async fn rotating(&self, now: Timestamp) -> Result<Vec<(String, News)>, Error> {
+        let rotation = &self.policy.rotation;
+        let Some(period_secs) = rotation.period_secs() else {
             return Ok(Vec::new());
         };
         let before_secs = EXPIRING_SECS.min(period_secs / 4);
-        let mut news = Vec::new();
+        let mut due = Vec::new();
         for key in self.list_signing_keys().await? {
-            let Some(since) = key
-                .activated_at
-                .filter(|_| key.state == SigningKeyState::Active)
-            else {
+            let active = key.state == SigningKeyState::Active;
+            let since = key.activated_at.filter(|_| active);
+            let Some(at) = since.and_then(|since| rotation.rotates_at(since)) else {
                 continue;
             };
-            let at = since.plus_secs(period_secs);
             if at.plus_secs(-before_secs) > now {
                 continue;
             }
+            let notice = format!("rotating:{}", key.kid);
+            let mut read = self.store.read().await?;
+            if webhook_outbox::is_noted(read.conn(), &notice).await? {
+                continue;
+            }
+            drop(read);
             let details = object([
                 ("environment", Some(json!(key.environment))),
                 ("algorithm", Some(json!(key.algorithm))),
                 ("rotatesAt", Some(json!(at))),
             ]);
-            news.push(News {
+            let news = News {
                 kind: EventKind::SigningKeyExpiring,
                 account: self.operator.clone(),
                 parent: None,
@@ -217,9 +220,10 @@ impl App {
                     ("details", Some(details)),
                 ]),
                 subject: key.kid,
-            });
+            };
+            due.push((notice, news));
         }
-        Ok(news)
+        Ok(due)
     }
 }
 

@@ -33,11 +33,10 @@ fn of_environment(visit: &Visit<'_>, environment: &str, keys: &[Value]) -> Marku
         .filter(|key| text(key, "environment") == environment)
         .collect();
     let active = keys.iter().find(|key| text(key, "state") == "active");
-    let every_secs = visit.edge.app.policy.rotation.period_secs();
+    let rotation = &visit.edge.app.policy.rotation;
     let next = active
         .and_then(|key| instant(key, "activatedAt"))
-        .zip(every_secs)
-        .map(|(since, secs)| since.plus_secs(secs));
+        .and_then(|since| rotation.rotates_at(since));
     html! {
         section {
             div.head {
