@@ -163,6 +163,7 @@ async fn call_webhooks(tx: &mut Tx, maker: &Maker, root: &Account) {
         .await
         .unwrap();
     webhook_outbox::note(tx.conn(), "a", now).await.unwrap();
+    webhook_outbox::is_noted(tx.conn(), "a").await.unwrap();
     webhook_outbox::prune_notices(tx.conn(), now).await.unwrap();
     webhooks::delete(tx.conn(), id, now).await.unwrap();
     webhooks::prune(tx.conn(), now).await.unwrap();
