@@ -86,7 +86,7 @@ impl App {
         let webhooks = Webhooks::new(&policy.webhooks)?;
         let ledger = Ledger::new(&*entropy)?;
         let app = Arc::new(Self {
-            writer: Writer::start(store.clone()),
+            writer: Writer::start(store.clone(), Arc::clone(&ledger.handed)),
             store,
             clock,
             entropy,

@@ -120,8 +120,10 @@ impl TryFrom<SessionRow> for Session {
     }
 }
 
-/// The row of a minted session, ready to be stored.
-#[derive(Debug, Clone)]
+/// The row of a minted session, ready to be stored. Its fields and their order are those of the entry
+/// that is sealed.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NewRow {
     id: String,
     family_id: String,
@@ -144,6 +146,19 @@ pub struct NewRow {
 }
 
 impl NewRow {
+    /// The id of the session.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What the ledger seals of it, as [`super::ledger::Sealed::bytes`] gives it once it is stored.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`].
+    pub fn sealed(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
     /// The row of a session. `parent` is the parent of its account, whose ledger it is in, too.
     ///
     /// # Errors

@@ -42,10 +42,19 @@ pub struct Chain {
 impl Chain {
     /// Adds an entry.
     pub fn push(&mut self, entry: &[u8]) {
-        let leaf = sha256(&[ENTRY_PREFIX, entry]);
-        self.hash = sha256(&[&self.hash, &leaf]);
+        self.push_leaf(&leaf(entry));
+    }
+
+    /// Adds an entry of which the hash is known.
+    pub fn push_leaf(&mut self, leaf: &Hash) {
+        self.hash = sha256(&[&self.hash, leaf]);
         self.seq += 1;
     }
+}
+
+/// The hash of one entry by itself.
+pub fn leaf(entry: &[u8]) -> Hash {
+    sha256(&[ENTRY_PREFIX, entry])
 }
 
 fn sha256(parts: &[&[u8]]) -> Hash {

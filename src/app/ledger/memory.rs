@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::handed::{Handed, Leaves};
 use super::{SWEEP_SECS, suffix};
 use crate::app::error::Error;
 use crate::app::pulse::reborrow;
@@ -24,6 +25,8 @@ pub(super) struct Memory {
     /// Of ids behind this suffix it is known whether they are sealed.
     cutoff: String,
     sealed: HashMap<&'static str, BTreeSet<String>>,
+    /// What this node stored itself and did not seal yet.
+    pub(super) handed: Leaves,
     /// Everything up to there was looked at.
     pub(super) looked_at: Option<Timestamp>,
     looked_further: [Option<Timestamp>; 2],
@@ -38,6 +41,16 @@ impl Memory {
         for id in ids {
             self.set(Kind::of(&id)).insert(id);
         }
+    }
+
+    /// Takes what was handed over, but for what was found in the database and sealed meanwhile.
+    pub(super) fn take(&mut self, handed: &Handed) {
+        handed.take(&mut self.handed);
+        let (sealed, cutoff) = (&self.sealed, &self.cutoff);
+        self.handed.retain(|id, _| {
+            let known = sealed.get(Kind::of(id).prefix());
+            *suffix(id) > **cutoff && !known.is_some_and(|known| known.contains(id))
+        });
     }
 
     /// Forgets what is older than the sweep, or too much.

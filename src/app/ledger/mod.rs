@@ -7,10 +7,13 @@
 //! checkpoint lists its entries, so their order is fixed once they are sealed.
 
 mod export;
+mod handed;
 mod keys;
 mod memory;
 mod read;
 mod seal;
+
+use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
@@ -23,6 +26,7 @@ use crate::store::ledger;
 use crate::token::ledger::{Hash, hex};
 
 pub use export::Export;
+pub(crate) use handed::Handed;
 
 use memory::Memory;
 
@@ -36,6 +40,8 @@ const SWEEP_SECS: i64 = 900;
 pub struct Ledger {
     node: i64,
     memory: Mutex<Memory>,
+    /// What this node stored since it sealed last.
+    pub(crate) handed: Arc<Handed>,
 }
 
 impl Ledger {
@@ -47,6 +53,7 @@ impl Ledger {
         Ok(Self {
             node: i64::from_be_bytes(entropy.bytes()?),
             memory: Mutex::default(),
+            handed: Arc::default(),
         })
     }
 }

@@ -2,14 +2,20 @@
 
 use std::collections::HashMap;
 
+use super::handed::Leaves;
 use super::suffix;
 use crate::app::error::Error;
 use crate::app::pulse::reborrow;
 use crate::store::Conn;
 use crate::store::ledger::{self, Kind, Sealed};
+use crate::token::ledger::{Hash, leaf};
+
+/// So many entries that are known are read again rather than the range around them be cut: a
+/// statement costs about as much as reading them.
+const GAP_MAX: usize = 16;
 
 /// Entries of one table, from one id to another.
-pub(super) async fn entries(
+async fn entries(
     conn: Conn<'_>,
     kind: Kind,
     first: &str,
@@ -23,31 +29,48 @@ pub(super) async fn entries(
 
 /// These entries, by their ids.
 pub(super) async fn by_id(
-    mut conn: Conn<'_>,
+    conn: Conn<'_>,
     ids: &[String],
 ) -> Result<HashMap<String, Sealed>, Error> {
-    let mut found = HashMap::with_capacity(ids.len());
+    missing(conn, ids, &Leaves::new()).await
+}
+
+/// These entries but for those that are known, by their ids.
+async fn missing(
+    mut conn: Conn<'_>,
+    ids: &[String],
+    known: &Leaves,
+) -> Result<HashMap<String, Sealed>, Error> {
+    let mut found = HashMap::new();
     for kind in Kind::ALL {
         let mut own: Vec<&String> = ids.iter().filter(|id| Kind::of(id) == kind).collect();
         own.sort();
-        // Those that came late lie far before the others, and what is between is not read.
-        let mut rest = own.as_slice();
-        while let [first, ..] = rest {
-            let near = rest
-                .iter()
-                .take_while(|id| is_near(first, id))
-                .count()
-                .max(1);
-            let (run, more) = rest.split_at(near);
-            if let Some(last) = run.last() {
-                for entry in entries(reborrow(&mut conn), kind, first, last).await? {
-                    found.insert(entry.id.clone(), entry);
-                }
+        for (first, last) in runs(&own, known) {
+            for entry in entries(reborrow(&mut conn), kind, first, last).await? {
+                found.insert(entry.id.clone(), entry);
             }
-            rest = more;
         }
     }
     Ok(found)
+}
+
+/// The ranges in which the ids lie that are not known. Those that came late lie far before the
+/// others, and what is between is not read.
+fn runs<'a>(ids: &[&'a String], known: &Leaves) -> Vec<(&'a String, &'a String)> {
+    let mut runs: Vec<(&String, &String)> = Vec::new();
+    let mut gap = 0;
+    for id in ids {
+        if known.contains_key(*id) {
+            gap += 1;
+            continue;
+        }
+        match runs.last_mut() {
+            Some((first, last)) if gap <= GAP_MAX && is_near(first, id) => *last = id,
+            Some(_) | None => runs.push((id, id)),
+        }
+        gap = 0;
+    }
+    runs
 }
 
 /// Whether two ids were made in the same half minute: the first seven characters say that.
@@ -59,4 +82,25 @@ fn is_near(one: &str, other: &str) -> bool {
 pub(super) async fn ordered(conn: Conn<'_>, ids: &[String]) -> Result<Vec<Sealed>, Error> {
     let mut found = by_id(conn, ids).await?;
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
+/// What is hashed of these entries, in the order of their ids here. Those that are not known are
+/// read; one that is not there is left out.
+pub(super) async fn leaves(
+    conn: Conn<'_>,
+    ids: Vec<String>,
+    known: &Leaves,
+) -> Result<Vec<(String, Hash)>, Error> {
+    let found = missing(conn, &ids, known).await?;
+    let mut leaves = Vec::with_capacity(ids.len());
+    for id in ids {
+        if let Some(known) = known.get(&id) {
+            leaves.push((id, *known));
+        } else if let Some(entry) = found.get(&id) {
+            let bytes = entry.bytes();
+            let bytes = bytes.map_err(|error| Error::Internal(error.into()))?;
+            leaves.push((id, leaf(&bytes)));
+        }
+    }
+    Ok(leaves)
 }

@@ -1,16 +1,20 @@
 //! Putting what was written into the chain, and signing a checkpoint over it.
 
-use std::ops::Bound::{Excluded, Included};
+use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
+use super::handed::Leaves;
 use super::memory::{Memory, recall};
-use super::read::{entries, ordered};
+use super::read::leaves;
 use super::{hash, suffix};
 use crate::app::App;
 use crate::app::error::Error;
+use crate::app::pulse::reborrow;
 use crate::domain::environment::Environment;
 use crate::domain::time::Timestamp;
-use crate::store::ledger::{self, CheckpointRow, Head, Kind, Sealed};
-use crate::token::ledger::{Chain, Checkpoint, hex};
+use crate::store::Conn;
+use crate::store::ledger::{self, CheckpointRow, Head, Kind};
+use crate::token::ledger::{Chain, Checkpoint, Hash, hex};
 
 /// For how long a node that sealed goes on sealing while others do not, in seconds.
 const LEASE_SECS: i64 = 3;
@@ -27,7 +31,7 @@ impl App {
         let mut memory = self.ledger.memory.lock().await;
         let mut count = 0;
         loop {
-            let sealed = self.seal_once(&mut memory).await?;
+            let sealed = Box::pin(self.seal_once(&mut memory)).await?;
             count += sealed;
             if sealed < BATCH {
                 return Ok(count);
@@ -41,42 +45,32 @@ impl App {
         let head = ledger::head(read.conn()).await?;
         if head.holder != self.ledger.node && head.lease_until > now.millis() {
             *memory = Memory::default();
+            self.ledger.handed.want(false);
+            memory.take(&self.ledger.handed);
+            memory.handed.clear();
             return Ok(0);
         }
+        self.ledger.handed.want(true);
         if memory.checkpoint != Some(head.checkpoint) {
             *memory = recall(read.conn(), &head).await?;
         }
+        // Before anything is asked of the database: all of these are there.
+        memory.take(&self.ledger.handed);
         let from = memory.from(now);
         let mut late = Vec::new();
         let mut tail = Vec::new();
         for kind in Kind::ALL {
-            let after = format!("{}{from}", kind.prefix());
-            let known = memory.set(kind);
-            let last = known.last().cloned().unwrap_or_default();
-            if last > after {
-                // To count is much cheaper than to read, and there is seldom one that came late.
-                let there = ledger::count(read.conn(), kind, &after, &last).await?;
-                let between = (Excluded(&after), Included(&last));
-                let known_there = known.range::<String, _>(between).count();
-                if usize::try_from(there) != Ok(known_there) {
-                    let ids = ledger::ids(read.conn(), kind, &after, there).await?;
-                    late.extend(
-                        ids.into_iter()
-                            .filter(|id| *id <= last && !known.contains(id)),
-                    );
-                }
-            }
-            let behind = last.max(after);
-            let take = i64::try_from(BATCH).unwrap_or(i64::MAX);
-            tail.extend(ledger::ids(read.conn(), kind, &behind, take).await?);
+            let found = look(read.conn(), memory, kind, &from).await?;
+            late.extend(found.late);
+            tail.extend(found.tail);
         }
-        let mut found = Vec::new();
-        for id in late.iter().take(BATCH) {
-            found.extend(entries(read.conn(), Kind::of(id), id, id).await?);
-        }
+        // Of what was committed since, that is in what was found, most was handed over by now.
+        memory.take(&self.ledger.handed);
+        late.truncate(BATCH);
         tail.sort_by(|a, b| suffix(a).cmp(suffix(b)));
-        tail.truncate(BATCH.saturating_sub(found.len()));
-        found.extend(ordered(read.conn(), &tail).await?);
+        tail.truncate(BATCH - late.len());
+        late.append(&mut tail);
+        let found = leaves(read.conn(), late, &memory.handed).await?;
         drop(read);
         let count = found.len();
         if count == 0 {
@@ -90,7 +84,10 @@ impl App {
             return Ok(0);
         }
         memory.checkpoint = Some(head.checkpoint + 1);
-        memory.remember(found.into_iter().map(|entry| entry.id));
+        for (id, _) in &found {
+            memory.handed.remove(id);
+        }
+        memory.remember(found.into_iter().map(|(id, _)| id));
         if count < BATCH {
             memory.looked_at = Some(now);
             memory.forget(now);
@@ -101,7 +98,7 @@ impl App {
     async fn store_checkpoint(
         &self,
         head: &Head,
-        entries: &[Sealed],
+        entries: &[(String, Hash)],
         now: Timestamp,
     ) -> Result<bool, Error> {
         let before = Chain {
@@ -110,12 +107,9 @@ impl App {
         };
         let mut chain = before;
         let mut members = String::new();
-        for entry in entries {
-            let bytes = entry
-                .bytes()
-                .map_err(|error| Error::Internal(error.into()))?;
-            chain.push(&bytes);
-            members.push_str(&entry.id);
+        for (id, leaf) in entries {
+            chain.push_leaf(leaf);
+            members.push_str(id);
         }
         let number = head.checkpoint + 1;
         let mut tx = self.store.write().await?;
@@ -155,4 +149,70 @@ impl App {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// Entries of one table that are not sealed.
+struct Found {
+    /// Those that came after one behind them was sealed.
+    late: Vec<String>,
+    /// Those behind all that are sealed.
+    tail: Vec<String>,
+}
+
+/// Looks for entries of one table. Where as many are there as are known, none is read: to count them
+/// is much cheaper.
+async fn look(
+    mut conn: Conn<'_>,
+    memory: &mut Memory,
+    kind: Kind,
+    from: &str,
+) -> Result<Found, Error> {
+    let after = format!("{}{from}", kind.prefix());
+    let sealed = std::mem::take(memory.set(kind));
+    let found = look_beside(reborrow(&mut conn), &sealed, &memory.handed, kind, after).await;
+    *memory.set(kind) = sealed;
+    found
+}
+
+async fn look_beside(
+    mut conn: Conn<'_>,
+    sealed: &BTreeSet<String>,
+    handed: &Leaves,
+    kind: Kind,
+    after: String,
+) -> Result<Found, Error> {
+    let last = sealed.last().cloned().unwrap_or_default();
+    let handed = handed.keys().map(String::as_str);
+    let handed: BTreeSet<&str> = handed.filter(|id| Kind::of(id) == kind).collect();
+    let mut late: Vec<String> = Vec::new();
+    if last > after {
+        let there = ledger::count(reborrow(&mut conn), kind, &after, &last).await?;
+        let between = (Excluded(after.as_str()), Included(last.as_str()));
+        let known =
+            sealed.range::<str, _>(between).count() + handed.range::<str, _>(between).count();
+        if usize::try_from(there) != Ok(known) {
+            let ids = ledger::ids(reborrow(&mut conn), kind, &after, there).await?;
+            late.extend(
+                ids.into_iter().filter(|id| {
+                    *id <= last && !sealed.contains(id) && !handed.contains(id.as_str())
+                }),
+            );
+        }
+    }
+    let mut behind = last.max(after);
+    let old = handed.range::<str, _>((Unbounded, Included(behind.as_str())));
+    late.extend(old.map(|id| (*id).to_owned()));
+    let new = handed.range::<str, _>((Excluded(behind.as_str()), Unbounded));
+    let new: Vec<String> = new.map(|id| (*id).to_owned()).collect();
+    let mut tail = Vec::new();
+    if let Some(newest) = new.last() {
+        let there = ledger::count(reborrow(&mut conn), kind, &behind, newest).await?;
+        if usize::try_from(there) == Ok(new.len()) {
+            behind.clone_from(newest);
+            tail = new;
+        }
+    }
+    let take = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    tail.extend(ledger::ids(conn, kind, &behind, take).await?);
+    Ok(Found { late, tail })
 }

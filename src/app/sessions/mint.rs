@@ -201,7 +201,7 @@ impl App {
                 replayed: true,
             });
         }
-        sessions::insert(tx.conn(), &[row]).await?;
+        sessions::insert(tx.conn(), std::slice::from_ref(&row)).await?;
         if told {
             self.tell_impersonation(tx.conn(), session, parent).await?;
         }
@@ -209,6 +209,7 @@ impl App {
             replay.finish(self, tx.conn(), &answer).await?;
         }
         tx.commit().await?;
+        self.ledger.handed.give(&[row]);
         Ok(Once::first(answer))
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::app::error::Error;
+use crate::app::ledger::Handed;
 use crate::store::sessions::{self, NewRow};
 use crate::store::{Store, StoreError};
 
@@ -35,14 +36,14 @@ struct Waiting {
 }
 
 impl Writer {
-    /// Starts to write to a database.
-    pub(crate) fn start(store: Store) -> Self {
-        Self::with_room(store, WAITING_MAX)
+    /// Starts to write to a database. What was stored is handed to the sealer of the ledger.
+    pub(crate) fn start(store: Store, handed: Arc<Handed>) -> Self {
+        Self::with_room(store, handed, WAITING_MAX)
     }
 
-    fn with_room(store: Store, waiting_max: usize) -> Self {
+    fn with_room(store: Store, handed: Arc<Handed>, waiting_max: usize) -> Self {
         let (queue, waiting) = mpsc::channel(waiting_max);
-        tokio::spawn(run(store, waiting));
+        tokio::spawn(run(store, handed, waiting));
         Self { queue }
     }
 
@@ -61,15 +62,17 @@ impl Writer {
     }
 }
 
-async fn run(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
+async fn run(store: Store, handed: Arc<Handed>, mut waiting: mpsc::Receiver<Waiting>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
+        gather(&mut waiting, &mut group).await;
         let (rows, answers): (Vec<_>, Vec<_>) = group
             .drain(..)
             .map(|Waiting { row, stored }| (row, stored))
             .unzip();
         match insert(&store, &rows).await {
             Ok(()) => {
+                handed.give(&rows);
                 for stored in answers {
                     // Whoever went away finds its session in the ledger.
                     let _gone = stored.send(Ok(()));
@@ -78,7 +81,12 @@ async fn run(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
             // A row that the database refuses must not fail the others. None of them was stored.
             Err(StoreError::Conflict | StoreError::Database(_)) if rows.len() > 1 => {
                 for (row, stored) in rows.into_iter().zip(answers) {
-                    let _gone = stored.send(insert(&store, &[row]).await.map_err(Arc::new));
+                    let row = [row];
+                    let outcome = insert(&store, &row).await.map_err(Arc::new);
+                    if outcome.is_ok() {
+                        handed.give(&row);
+                    }
+                    let _gone = stored.send(outcome);
                 }
             }
             // It was not stored, or nobody knows.
@@ -88,6 +96,24 @@ async fn run(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
                     let _gone = stored.send(Err(Arc::clone(&error)));
                 }
             }
+        }
+    }
+}
+
+/// Lets those that are about to come join the group. Each time this yields, whatever else is ready to
+/// run does so: as long as that brings more, the processor is busy, and larger groups leave more of it
+/// to everybody. A mint that comes alone waits for nobody.
+async fn gather(waiting: &mut mpsc::Receiver<Waiting>, group: &mut Vec<Waiting>) {
+    while group.len() < GROUP_MAX {
+        tokio::task::yield_now().await;
+        let before = group.len();
+        while group.len() < GROUP_MAX
+            && let Ok(one) = waiting.try_recv()
+        {
+            group.push(one);
+        }
+        if group.len() == before {
+            return;
         }
     }
 }
@@ -207,7 +233,7 @@ mod tests {
     async fn what_waits_together_is_stored_and_a_refused_row_fails_alone() {
         let (_folder, store) = store().await;
         let entropy = SeededEntropy::new(1);
-        let writer = Arc::new(Writer::start(store.clone()));
+        let writer = Arc::new(Writer::start(store.clone(), Arc::default()));
         let ids: Vec<_> = (0..20)
             .map(|_| SessionId::new(NOW, &entropy).unwrap())
             .collect();
@@ -238,7 +264,7 @@ mod tests {
     async fn whoever_finds_no_room_is_told_at_once_and_nothing_of_it_is_stored() {
         let (_folder, store) = store().await;
         let entropy = SeededEntropy::new(2);
-        let writer = Arc::new(Writer::with_room(store.clone(), 4));
+        let writer = Arc::new(Writer::with_room(store.clone(), Arc::default(), 4));
         let ids: Vec<_> = (0..12)
             .map(|_| SessionId::new(NOW, &entropy).unwrap())
             .collect();
@@ -258,7 +284,7 @@ mod tests {
     async fn what_waits_when_the_writer_goes_is_stored_before_it_ends() {
         let (_folder, store) = store().await;
         let entropy = SeededEntropy::new(3);
-        let writer = Writer::start(store.clone());
+        let writer = Writer::start(store.clone(), Arc::default());
         let ids: Vec<_> = (0..5)
             .map(|_| SessionId::new(NOW, &entropy).unwrap())
             .collect();
@@ -284,7 +310,7 @@ mod tests {
     async fn a_database_that_is_gone_fails_each_of_a_group() {
         let (_folder, store) = store().await;
         let entropy = SeededEntropy::new(4);
-        let writer = Arc::new(Writer::start(store.clone()));
+        let writer = Arc::new(Writer::start(store.clone(), Arc::default()));
         store.close().await;
         let id = SessionId::new(NOW, &entropy).unwrap();
 

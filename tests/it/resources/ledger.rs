@@ -106,6 +106,51 @@ async fn a_row_that_was_changed_or_deleted_in_the_database_is_named() {
 }
 
 #[tokio::test]
+async fn a_mint_that_was_changed_before_it_was_sealed_is_named() {
+    let scene = Scene::new().await;
+    scene.mint().await;
+    // From then on this node knows that it seals, and keeps what it stores.
+    scene.town.seal().await;
+    scene.mint().await;
+    let update = "UPDATE session SET address = '198.51.100.7'
+        WHERE id = (SELECT MAX(id) FROM session)";
+    assert_eq!(scene.town.sql(update).await, 1);
+
+    assert_eq!(scene.town.seal().await, 1);
+
+    let export = export(&scene.operator).await;
+    assert!(matches!(check(&export), Err(Fault::Checkpoint { .. })));
+}
+
+#[tokio::test]
+async fn what_another_node_stored_is_sealed_among_what_this_one_did() {
+    let scene = Scene::new().await;
+    scene.mint().await;
+    scene.town.seal().await;
+    for copy in ["'0'", "'1'", "'2'"] {
+        scene.mint().await;
+        // Nobody hands this one over.
+        let other = format!(
+            "INSERT INTO session (id, family_id, account_id, parent_id, actor_id, key_id,
+                 environment, audience, issued_at, expires_at, renewable_until, family_tag, tags,
+                 log_id, position, request_id, address, detail)
+             SELECT substr(id, 1, 29) || CASE substr(id, 30, 1) WHEN {copy} THEN 'x' ELSE {copy} END,
+                 family_id, account_id, parent_id, actor_id, key_id,
+                 environment, audience, issued_at, expires_at, renewable_until, family_tag, tags,
+                 log_id, position, request_id, address, detail
+             FROM session WHERE id = (SELECT MAX(id) FROM session)"
+        );
+        assert_eq!(scene.town.sql(&other).await, 1);
+    }
+
+    assert_eq!(scene.town.seal().await, 6);
+
+    assert_eq!(scene.town.seal().await, 0, "nothing is sealed twice");
+    let summary = check(&export(&scene.operator).await).unwrap();
+    assert_eq!(summary.unsealed, 0);
+}
+
+#[tokio::test]
 async fn a_ledger_that_was_written_anew_is_told_by_a_state_that_was_kept() {
     let scene = Scene::new().await;
     scene.mint().await;

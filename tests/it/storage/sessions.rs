@@ -4,6 +4,7 @@ use hallpass::domain::environment::Environment;
 use hallpass::domain::id::AccountId;
 use hallpass::domain::session::Session;
 use hallpass::domain::time::Timestamp;
+use hallpass::store::ledger;
 use hallpass::store::sessions::{self, Filter, NewRow};
 use hallpass::store::{Order, Store, StoreError};
 
@@ -12,6 +13,7 @@ use crate::support::database::{TestDatabase, on_both_databases};
 
 on_both_databases! {
     a_session_comes_back_as_it_was_stored,
+    what_is_sealed_of_a_new_row_is_what_is_read_of_a_stored_one,
     a_session_is_found_in_its_own_account_alone,
     a_list_has_the_sessions_of_one_account_in_pages_both_ways,
     a_list_is_narrowed_by_key_and_by_environment,
@@ -47,6 +49,27 @@ async fn a_session_comes_back_as_it_was_stored(db: &TestDatabase) {
             insert(&store, &session, None).await,
             Err(StoreError::Conflict)
         ));
+    }
+}
+
+async fn what_is_sealed_of_a_new_row_is_what_is_read_of_a_stored_one(db: &TestDatabase) {
+    let (store, maker) = (db.store().await, Maker::new());
+    let root = maker.account(None);
+    let child = maker.account(Some(&root));
+    let key = maker.key(&root, None);
+    for (session, parent) in [
+        (maker.session(&child, &key), None),
+        (maker.full_session(&child, &key), Some(&root.id)),
+    ] {
+        insert(&store, &session, parent).await.unwrap();
+        let mut read = store.read().await.unwrap();
+        let id = session.id.as_str();
+        let stored = ledger::mints(read.conn(), id, id).await.unwrap();
+
+        let new = NewRow::new(&session, parent).unwrap();
+
+        assert_eq!(new.id(), id);
+        assert_eq!(new.sealed().unwrap(), stored[0].bytes().unwrap());
     }
 }
 
