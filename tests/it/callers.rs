@@ -83,22 +83,22 @@ fn every_row_is_in_one_group() {
 
 #[tokio::test]
 async fn wrong_callers_of_sessions_are_refused_and_change_nothing() {
-    try_all(GROUPS[0]).await;
+    Box::pin(try_all(GROUPS[0])).await;
 }
 
 #[tokio::test]
 async fn wrong_callers_of_keys_are_refused_and_change_nothing() {
-    try_all(GROUPS[1]).await;
+    Box::pin(try_all(GROUPS[1])).await;
 }
 
 #[tokio::test]
 async fn wrong_callers_of_accounts_and_their_keys_are_refused_and_change_nothing() {
-    try_all(GROUPS[2]).await;
+    Box::pin(try_all(GROUPS[2])).await;
 }
 
 #[tokio::test]
 async fn wrong_callers_of_everything_else_are_refused_and_change_nothing() {
-    try_all(GROUPS[3]).await;
+    Box::pin(try_all(GROUPS[3])).await;
 }
 
 async fn try_all(prefixes: &[&str]) {
