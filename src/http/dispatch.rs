@@ -85,6 +85,10 @@ impl Handler for Service {
         // Who waits for the feed and goes away leaves its place to others.
         gate::find(path).is_some() || path.ends_with("/v1/revocations")
     }
+
+    fn is_fast(&self, target: &str) -> bool {
+        gate::find(target).is_some()
+    }
 }
 
 /// Answers what the gate is asked at once, unless it needs the database; all else takes a future,

@@ -6,6 +6,9 @@
 //! bytes have a number. The caller owns the port and the end, so that tests need neither a fixed
 //! port nor a signal.
 
+mod fast_path;
+mod rewind;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -36,6 +39,8 @@ use tokio::time::Instant;
 use tower::ServiceExt as _;
 use tracing::{debug, error, info, warn};
 
+use self::fast_path::Next;
+use self::rewind::Rewind;
 use super::activity::{Activity, InFlight, WatchedBody};
 use crate::domain::limits::BODY_BYTES_MAX;
 use crate::settings::Limits;
@@ -121,6 +126,10 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// Whether a request changes nothing, so that it may be given up when its client goes away. It
     /// is then answered by the task of its connection and costs no other.
     fn changes_nothing(&self, head: &Parts) -> bool;
+
+    /// Whether what is asked of a target has no body and is nearly always answered at once. Such
+    /// requests are spared what they do not need.
+    fn is_fast(&self, target: &str) -> bool;
 }
 
 /// An answer, or the future of one.
@@ -160,6 +169,10 @@ impl Handler for Router {
     }
 
     fn changes_nothing(&self, _: &Parts) -> bool {
+        false
+    }
+
+    fn is_fast(&self, _: &str) -> bool {
         false
     }
 }
@@ -219,7 +232,7 @@ pub async fn run<H: Handler>(
 }
 
 /// Serving, then no new requests, then nothing at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Serving,
     Draining,
@@ -272,19 +285,29 @@ struct Connection<H> {
 }
 
 impl<H: Handler> Connection<H> {
-    async fn serve(self, stream: TcpStream, mut phase: watch::Receiver<Phase>) {
+    async fn serve(self, mut stream: TcpStream, mut phase: watch::Receiver<Phase>) {
         let limits = self.shared.limits;
-        let activity = self.activity.clone();
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "a connection ended before it began");
             return;
         }
-        let service = hyper::service::service_fn(move |request| self.answer(request));
+        let mut watchdog = self
+            .activity
+            .watchdog(limits.header_read_timeout, limits.request_timeout);
+        let next = fast_path::serve(&self, &mut stream, &phase, &mut watchdog).await;
+        let Next::Hyper(read) = next else {
+            return;
+        };
+        let stream = TokioIo::new(Rewind::new(read, stream));
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let (head, body) = request.into_parts();
+            let body = (!body.is_end_stream()).then_some(body);
+            self.answer(head, body)
+        });
         let builder = builder(limits);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(builder.serve_connection(stream, service));
 
         let mut closing = false;
-        let mut watchdog = activity.watchdog(limits.header_read_timeout, limits.request_timeout);
         loop {
             tokio::select! {
                 ended = connection.as_mut() => {
@@ -316,16 +339,21 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// The answer to one request. The future owns what it needs.
-    fn answer(&self, request: Request<Incoming>) -> Answering {
+    fn is_fast(&self, target: &str) -> bool {
+        self.shared.handler.is_fast(target)
+    }
+
+    /// The answer to one request, of which the body is still to be read if there is one. The future
+    /// owns what it needs.
+    fn answer(&self, head: Parts, body: Option<Incoming>) -> Answering {
         let in_flight = self.activity.begin();
         let asked = Asked {
-            target: request.uri().clone(),
-            version: request.version(),
-            is_head: request.method() == Method::HEAD,
+            target: head.uri.clone(),
+            version: head.version,
+            is_head: head.method == Method::HEAD,
         };
         let shared = &self.shared;
-        let first = match shared.first(request, self.peer, &in_flight) {
+        let first = match shared.first(head, body, self.peer, &in_flight) {
             First::Done(outcome) => outcome,
             First::Rest(rest) => {
                 let (shared, alive) = (Arc::clone(shared), self.alive.clone());
@@ -406,22 +434,28 @@ impl Future for Answering {
 
 impl<H: Handler> Shared<H> {
     /// Answers a request without a body, if its handler needs nobody else.
-    fn first(&self, request: Request<Incoming>, peer: SocketAddr, in_flight: &InFlight) -> First {
+    fn first(
+        &self,
+        mut head: Parts,
+        body: Option<Incoming>,
+        peer: SocketAddr,
+        in_flight: &InFlight,
+    ) -> First {
         let deadline = Instant::now() + self.limits.request_timeout;
         let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
             return First::Done(Err(ServerProblem::Overloaded));
         };
-        let (mut head, body) = request.into_parts();
         head.extensions.insert(PeerAddr(peer));
-        let state = if body.is_end_stream() {
-            in_flight.touch();
-            match self.start(head, Bytes::new()) {
-                Ok(ControlFlow::Break(answer)) => return First::Done(Ok(answer)),
-                Ok(ControlFlow::Continue(goes)) => State::Goes(goes),
-                Err(problem) => return First::Done(Err(problem)),
+        let state = match body {
+            Some(body) => State::Unread(Box::new((head, body))),
+            None => {
+                in_flight.touch();
+                match self.start(head, Bytes::new()) {
+                    Ok(ControlFlow::Break(answer)) => return First::Done(Ok(answer)),
+                    Ok(ControlFlow::Continue(goes)) => State::Goes(goes),
+                    Err(problem) => return First::Done(Err(problem)),
+                }
             }
-        } else {
-            State::Unread(Box::new((head, body)))
         };
         First::Rest(Rest {
             deadline,

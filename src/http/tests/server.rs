@@ -76,6 +76,10 @@ impl Handler for Unchanging {
     fn changes_nothing(&self, _: &Parts) -> bool {
         true
     }
+
+    fn is_fast(&self, _: &str) -> bool {
+        false
+    }
 }
 
 async fn rest(stream: &mut TcpStream) -> String {
@@ -548,6 +552,10 @@ impl Handler for Hello {
 
     fn changes_nothing(&self, _: &Parts) -> bool {
         true
+    }
+
+    fn is_fast(&self, _: &str) -> bool {
+        false
     }
 }
 

@@ -1,0 +1,402 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use super::super::{PeerAddr, ServerLimits, Started, plain_problem, run};
+use super::*;
+
+/// Long enough for a machine under load; nothing waits for it unless a test fails.
+const LONG: Duration = Duration::from_mins(1);
+/// Short enough to be waited for.
+const SHORT: Duration = Duration::from_millis(100);
+
+const LIMITS: ServerLimits = ServerLimits {
+    connections_max: 100,
+    request_timeout: LONG,
+    header_read_timeout: LONG,
+    drain_timeout: LONG,
+};
+
+/// Tells all that it got of a request: of `/slow` after a word, of `/panic` never. `/large` is more
+/// than a connection takes at once.
+#[derive(Clone)]
+struct Mirror {
+    fast: bool,
+    begun: Arc<Notify>,
+    go_on: Arc<Notify>,
+}
+
+impl Handler for Mirror {
+    fn start(&self, request: Request) -> Started {
+        let (head, _) = request.into_parts();
+        assert_ne!(head.uri.path(), "/panic");
+        let peer = head.extensions.get::<PeerAddr>().is_some();
+        let text = format!(
+            "{} {} {:?} {peer} {:?}",
+            head.method, head.uri, head.version, head.headers
+        );
+        let mut answer = Response::new(Body::from(text));
+        answer
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        if head.uri.path() == "/large" {
+            *answer.body_mut() = Body::from(vec![b'x'; 32 << 20]);
+            self.begun.notify_one();
+        }
+        if head.uri.path() == "/slow" {
+            self.begun.notify_one();
+            let go_on = Arc::clone(&self.go_on);
+            return Started::Goes(Box::pin(async move {
+                go_on.notified().await;
+                answer
+            }));
+        }
+        Started::Answered(answer)
+    }
+
+    fn changes_nothing(&self, _: &Parts) -> bool {
+        true
+    }
+
+    fn is_fast(&self, target: &str) -> bool {
+        self.fast && !target.starts_with("/hyper")
+    }
+}
+
+struct Running {
+    mirror: Mirror,
+    address: std::net::SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(fast: bool, limits: ServerLimits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mirror = Mirror {
+            fast,
+            begun: Arc::default(),
+            go_on: Arc::default(),
+        };
+        let stopped = async move {
+            stopped.await.ok();
+        };
+        let server = run(
+            listener,
+            mirror.clone(),
+            limits,
+            Arc::new(plain_problem),
+            stopped,
+        );
+        Self {
+            mirror,
+            address,
+            stop: Some(stop),
+            server: tokio::spawn(server),
+        }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends bytes in pieces, and then nothing more; the answers without their dates, each as its
+    /// lines in any order and what follows them.
+    async fn exchange(&self, pieces: &[&[u8]]) -> String {
+        let mut stream = self.connect().await;
+        stream.set_nodelay(true).unwrap();
+        for piece in pieces {
+            stream.write_all(piece).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        stream.shutdown().await.ok();
+        rest(&mut stream).await
+    }
+}
+
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// An answer whose lines have an order, and no date.
+fn in_order(answers: &str) -> Vec<BTreeSet<String>> {
+    answers
+        .split("HTTP/1.1 ")
+        .map(|answer| {
+            let lines = answer.split("\r\n");
+            let lines = lines.filter(|line| !line.starts_with("date: "));
+            lines.map(str::to_owned).collect()
+        })
+        .collect()
+}
+
+const SIMPLE: &str = "GET /a?b=%20c HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nx-a:  2 \r\nX-B:\r\n\r\n";
+
+/// Heads of all kinds, well-formed or not.
+fn heads() -> Vec<Vec<u8>> {
+    let lines = [
+        "Content-Length: 0",
+        "Content-Length: 3",
+        "Content-Length: 3\r\nContent-Length: 3",
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Content-Length: +3",
+        "Content-Length: x",
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: chunked\r\nContent-Length: 3",
+        "Transfer_Encoding: chunked",
+        "Connection: close",
+        "Connection: keep-alive",
+        "Connection: X-A",
+        "Connection: upgrade\r\nUpgrade: websocket",
+        "Upgrade: h2c",
+        "Expect: 100-continue",
+        "Expect: something",
+        "Keep-Alive: timeout=5",
+        "TE: trailers",
+        "X-A : 1",
+        " X-A: 1",
+        "X-A: 1\r\n 2",
+        "X-A",
+        ": 1",
+        "X-A: \u{7f}",
+        "X-A: \u{1}",
+        "X-A: é",
+        "X-A: \t1\t",
+        "X A: 1",
+        "X-A:1\nX-B: 2",
+        "X-A: 1\rX-B: 2",
+        "X-\u{e9}: 1",
+        "X-A: 1\0",
+    ];
+    let mut heads: Vec<Vec<u8>> = lines
+        .iter()
+        .map(|line| format!("GET /a HTTP/1.1\r\nHost: x\r\n{line}\r\nX-C: 3\r\n\r\n").into_bytes())
+        .collect();
+    let targets = [
+        "/",
+        "*",
+        "",
+        "a",
+        "//a",
+        "/a b",
+        "/a#b",
+        "/\u{e9}",
+        "/%",
+        "/a\\b",
+        "/a\tb",
+        "/\"<>`{|}^",
+        "http://x/a",
+        "http://x",
+        "x:80",
+        "/a?b?c",
+        "?a",
+        "/..;/a",
+    ];
+    for target in targets {
+        for method in ["GET", "HEAD", "CONNECT", "OPTIONS", "get", "G@T", "", "G T"] {
+            heads.push(format!("{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes());
+        }
+    }
+    for line in [
+        "GET /a HTTP/1.0",
+        "GET /a HTTP/0.9",
+        "GET /a HTTP/2.0",
+        "GET /a HTTP/1.2",
+        "GET /a http/1.1",
+        "GET /a",
+        "GET  /a HTTP/1.1",
+        "GET /a  HTTP/1.1",
+        "GET /a HTTP/1.1 ",
+        " GET /a HTTP/1.1",
+        "\r\nGET /a HTTP/1.1",
+        "PRI * HTTP/2.0",
+    ] {
+        heads.push(format!("{line}\r\nHost: x\r\n\r\n").into_bytes());
+    }
+    heads.push(b"GET /a HTTP/1.1\nHost: x\n\n".to_vec());
+    heads.push(b"GET /a HTTP/1.1\r\n\r\n".to_vec());
+    heads.push(b"GET /a HTTP/1.1\r\nHost: x\r\n".to_vec());
+    for count in [47, 48, 99, 100, 101] {
+        let many = "X-A: 1\r\n".repeat(count);
+        heads.push(format!("GET /a HTTP/1.1\r\n{many}\r\n").into_bytes());
+    }
+    for len in [3_000, 5_000, 20_000] {
+        let long = "x".repeat(len);
+        heads.push(format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes());
+        heads.push(format!("GET /a HTTP/1.1\r\nX-A: {long}\r\n\r\n").into_bytes());
+    }
+    heads
+}
+
+/// The parser, the types and the rules are those of hyper, so nobody can tell the two apart.
+#[tokio::test]
+async fn every_head_is_answered_as_hyper_answers_it() {
+    let fast = Running::start(true, LIMITS).await;
+    let hyper = Running::start(false, LIMITS).await;
+    let behind = b"GET /behind HTTP/1.1\r\nHost: y\r\nX-D: 4\r\n\r\n";
+
+    for head in heads() {
+        let shown = String::from_utf8_lossy(&head).into_owned();
+        let begin = head.len().min(20);
+        let (first, second) = head.split_at(begin);
+        let simple = SIMPLE.as_bytes();
+        let ways: [&[&[u8]]; 4] = [
+            &[&head],
+            &[first, second],
+            &[simple, &head],
+            &[&[simple, &head, behind].concat()],
+        ];
+        for pieces in ways {
+            let answer = fast.exchange(pieces).await;
+            let expected = hyper.exchange(pieces).await;
+            assert_eq!(in_order(&answer), in_order(&expected), "{shown}");
+        }
+    }
+}
+
+/// What is for the fast path is taken, byte for byte; of all else nothing is.
+#[test]
+fn only_whole_heads_without_anything_about_body_or_connection_are_taken() {
+    let take_all = |head: &[u8]| {
+        let mut read = BytesMut::from(head);
+        take(&mut read, |target| !target.starts_with("/hyper")).map(|parts| (parts, read))
+    };
+    let (parts, left) = take_all(&[SIMPLE.as_bytes(), b"GET /"].concat()).unwrap();
+    assert_eq!(parts.uri, "/a?b=%20c");
+    assert_eq!(parts.method, Method::GET);
+    let values: Vec<_> = parts.headers.get_all("x-a").iter().collect();
+    assert_eq!(values, ["1", "2"]);
+    assert_eq!(parts.headers["x-b"], "");
+    assert_eq!(&left[..], b"GET /");
+
+    for line in [
+        "Content-Length: 0",
+        "content-length: 3",
+        "Transfer-Encoding: chunked",
+        "CONNECTION: close",
+        "Connection: keep-alive",
+        "Expect: 100-continue",
+        "Upgrade: h2c",
+        "X-A : 1",
+    ] {
+        let head = format!("GET /a HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\nGET /");
+        let left = take_all(head.as_bytes()).unwrap_err();
+        assert_eq!(left, head);
+    }
+    for head in [
+        "GET /hyper HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /a HTTP/1.0\r\nHost: x\r\n\r\n",
+        "GET /a HTTP/1.1\r\nHost: x\r\n",
+        "CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        assert_eq!(take_all(head.as_bytes()).unwrap_err(), head);
+    }
+    let many = format!("GET /a HTTP/1.1\r\n{}\r\n", "X-A: 1\r\n".repeat(49));
+    assert_eq!(take_all(many.as_bytes()).unwrap_err(), many);
+    // The parser takes it and the types do not.
+    let odd = "GET x:80/a HTTP/1.1\r\nHost: x\r\n\r\nGET /";
+    assert_eq!(take_all(odd.as_bytes()).unwrap_err(), odd);
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_and_the_connection_goes_on() {
+    let server = Running::start(true, LIMITS).await;
+    let panics = b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    let answer = server.exchange(&[panics, SIMPLE.as_bytes()]).await;
+
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_more_is_cut_off() {
+    let limits = ServerLimits {
+        header_read_timeout: SHORT,
+        ..LIMITS
+    };
+    let server = Running::start(true, limits).await;
+    let mut stream = server.connect().await;
+
+    stream.write_all(SIMPLE.as_bytes()).await.unwrap();
+
+    // Ends only when the server closes.
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn whoever_takes_no_answers_is_cut_off() {
+    let limits = ServerLimits {
+        header_read_timeout: SHORT,
+        request_timeout: SHORT,
+        ..LIMITS
+    };
+    let mut server = Running::start(true, limits).await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    server.mirror.begun.notified().await;
+
+    // Ends only with the connection, or much later.
+    server.stop.take().unwrap().send(()).unwrap();
+    let ended = tokio::time::timeout(LONG / 3, server.server).await;
+    ended.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_end_of_the_server_closes_what_is_idle_and_finishes_what_was_accepted() {
+    let mut server = Running::start(true, LIMITS).await;
+    let mut idle = server.connect().await;
+    let mut busy = server.connect().await;
+    idle.write_all(SIMPLE.as_bytes()).await.unwrap();
+    let mut first = [0; 1];
+    idle.read_exact(&mut first).await.unwrap();
+    busy.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    server.mirror.begun.notified().await;
+
+    server.stop.take().unwrap().send(()).unwrap();
+    let answer = rest(&mut idle).await;
+    assert!(!answer.contains("connection: close"), "{answer}");
+    server.mirror.go_on.notify_one();
+
+    let answer = rest(&mut busy).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    server.server.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_end_of_the_server_has_an_end() {
+    let limits = ServerLimits {
+        drain_timeout: SHORT,
+        ..LIMITS
+    };
+    let mut server = Running::start(true, limits).await;
+    let mut stuck = server.connect().await;
+    stuck
+        .write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    server.mirror.begun.notified().await;
+
+    server.stop.take().unwrap().send(()).unwrap();
+
+    server.server.await.unwrap();
+    assert_eq!(rest(&mut stuck).await, "");
+}
