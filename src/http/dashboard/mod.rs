@@ -174,13 +174,20 @@ pub(super) async fn answer(
         Ok(body) => body,
         Err(error) => return nothing(error.into()),
     };
+    let fields = Fields::of_query(parts.uri.query())
+        .and_then(|query| Ok((query, Fields::of_form(&parts.headers, &body)?)));
+    let Ok((query, form)) = fields else {
+        let mut response = page::failure(&page::Frame::bare(), &too_many_fields());
+        protect(&mut response);
+        return response;
+    };
     let visit = Visit {
         edge,
         parts: &parts,
         id,
         params,
-        query: Fields::of_query(parts.uri.query()),
-        form: Fields::of_form(&parts.headers, &body),
+        query,
+        form,
         path: page.path,
         user: None,
         refill: None,
@@ -217,6 +224,14 @@ fn nothing(problem: Problem) -> Response {
     }
     protect(&mut response);
     response
+}
+
+fn too_many_fields() -> Failure {
+    Failure::bad(format!(
+        "More than {} fields were sent, and so many are not read. Nothing was done. Go back, choose \
+        fewer, and send it again; the API takes longer lists.",
+        fields::FIELDS_MAX
+    ))
 }
 
 fn find(method: &str, path: &str) -> Result<(&'static Page, Vec<String>), Problem> {

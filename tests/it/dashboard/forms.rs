@@ -6,6 +6,34 @@ use super::browser::{Browser, between, sent_to};
 use crate::support::town::Town;
 
 #[tokio::test]
+async fn a_form_of_too_many_fields_is_refused_and_not_cut() {
+    let town = Town::new().await;
+    let key = town.operator_key().await;
+    let browser = Browser::signed_in(&town, &key.token).await;
+    let page = "/ui/accounts/new";
+    let hidden = browser.hidden(page).await;
+    let before = town.database().await;
+    // The last field counts.
+    let fields = |count: usize| -> Vec<(&str, &str)> {
+        let hidden = hidden.iter().map(|(name, value)| (&**name, &**value));
+        let many = std::iter::repeat_n(("more", "x"), count - hidden.len() - 1);
+        hidden.chain(many).chain([("name", "shop")]).collect()
+    };
+
+    let refused = browser.send(page, &fields(201)).await;
+
+    refused.status(400);
+    assert!(
+        refused.text().contains("More than 200 fields were sent"),
+        "{refused}"
+    );
+    assert_eq!(town.database().await, before);
+    browser.send(page, &fields(200)).await.status(303);
+    let query = "x=1&".repeat(201);
+    browser.get(&format!("/ui/keys?{query}")).await.status(400);
+}
+
+#[tokio::test]
 async fn a_form_that_is_not_ours_does_nothing() {
     let town = Town::new().await;
     let key = town.operator_key().await;
