@@ -112,7 +112,7 @@ pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
             @if text(&session, "environment") == "test" { span.badge.test { "test" } }
         }
         (visit.notice())
-        @if text(&session, "state") == "active" {
+        @if text(&session, "state") == "active" && visit.is_oneself() && visit.may("POST", &format!("session/{id}/revoke"), None) {
             div.actions { (visit.button(&format!("/ui/sessions/{}/revoke", escape(id)), "danger", "Revoke")) }
         }
         section.card {
