@@ -461,11 +461,32 @@ async fn signing_keys_are_for_operators() {
     operator
         .get("/ui/signing-keys/kid/revoke")
         .await
-        .status(200);
+        .status(404);
     operator
         .submit("/ui/signing-keys", "/ui/signing-keys/kid/revoke", &[])
         .await
         .status(404);
+
+    // The key that signs now has no successor that is known yet.
+    let list = town.operator().cli().get("/v1/signing-key/list").await.ok();
+    let items = list["items"].as_array().unwrap();
+    let find = |state: &str, env: &str| {
+        let found = items
+            .iter()
+            .find(|key| key["state"] == state && key["environment"] == env);
+        found.unwrap()["kid"].as_str().unwrap().to_owned()
+    };
+    for (state, environment, warned) in [
+        ("active", "live", true),
+        ("next", "live", false),
+        ("active", "test", false),
+    ] {
+        let path = format!("/ui/signing-keys/{}/revoke", find(state, environment));
+        let page = operator.get(&path).await;
+        page.status(200);
+        let warning = "no live session is minted";
+        assert_eq!(page.text().contains(warning), warned, "{page}");
+    }
 }
 
 #[tokio::test]
