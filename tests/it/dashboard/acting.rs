@@ -65,6 +65,17 @@ async fn one_sees_the_child_and_manages_nothing_until_it_ends() {
     let claims = crate::support::town::claims(&token);
     assert_eq!(claims["sub"], json!(child.id));
     assert_eq!(claims["act"]["sub"], json!(parent.id));
+    // Who minted it may end it.
+    let made = format!("/ui/sessions/{}", claims["jti"].as_str().unwrap());
+    let revoke = format!("{made}/revoke");
+    assert!(
+        browser
+            .get(&made)
+            .await
+            .text()
+            .contains(&format!("action=\"{revoke}\""))
+    );
+    browser.submit(&made, &revoke, &[]).await.status(303);
 
     // The child reads it.
     let theirs = Browser::signed_in(&town, &childs.token).await;
