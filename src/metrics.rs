@@ -248,6 +248,8 @@ impl Metrics {
 pub struct LogState {
     /// How old that is, in milliseconds.
     pub age_ms: u64,
+    /// How old it may be before the database is asked, in milliseconds.
+    pub lease_ms: u64,
     /// Whether the database gives hints.
     pub listening: bool,
     /// Hints that came.
@@ -267,6 +269,13 @@ impl LogState {
             "Age of what this node knows of the change log.",
         );
         page.line(age, &[], Seconds(self.age_ms));
+        let lease = "hallpass_change_log_lease_seconds";
+        page.family(
+            lease,
+            "gauge",
+            "Age up to which it is believed (nodes.lease_ms).",
+        );
+        page.line(lease, &[], Seconds(self.lease_ms));
         let listening = "hallpass_change_log_listening";
         page.family(
             listening,

@@ -38,7 +38,7 @@ use crate::http::{
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::settings::{Settings, SettingsArgs};
-use crate::store::{PoolSize, Store, instance};
+use crate::store::{OpenError, PoolSize, Store, instance};
 
 mod master_key;
 mod policy;
@@ -98,7 +98,15 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
         }
         None => Store::open(settings.database_url.reveal(), size).await,
     };
-    opened.with_context(|| format!("the database {}", settings.database_url))
+    opened.map_err(|error| {
+        // The one of the two that leads nowhere is named.
+        let url = match (&error, direct) {
+            (OpenError::Direct(_), Some(direct)) => direct,
+            _ => &settings.database_url,
+        };
+        let context = format!("the database {url}");
+        anyhow::Error::new(error).context(context)
+    })
 }
 
 async fn is_set_up(store: &Store) -> anyhow::Result<bool> {

@@ -111,7 +111,7 @@ impl Replay {
         mut conn: Conn<'_>,
         now: Timestamp,
     ) -> Result<Option<T>, Error> {
-        idempotency::prune(reborrow(&mut conn), Some(&self.place), now).await?;
+        idempotency::prune(reborrow(&mut conn), &self.place, now).await?;
         let until = now.plus_secs(limits::IDEMPOTENCY_SECS);
         if idempotency::begin(reborrow(&mut conn), &self.place, &self.body_digest, until).await? {
             return Ok(None);

@@ -19,7 +19,8 @@ use crate::store::signing_keys::{self, SigningKeyRow};
 use crate::store::{Conn, StoreError, accounts, change_log};
 use crate::token::master::SealError;
 use crate::token::rotation::{
-    RotationError, RotationPolicy, Step, plan_revocation, plan_rotation, plan_upkeep,
+    RotationError, RotationPolicy, Step, gap_of_revocation, plan_revocation, plan_rotation,
+    plan_upkeep,
 };
 use crate::token::{
     Algorithm, Jwks, KeyRecord, KeyRing, MasterKey, PrivateKey, PublicKey, SigningKey,
@@ -110,6 +111,9 @@ pub struct SigningKeyItem {
     pub retired_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
+    /// Until when nothing would be signed if it were revoked now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsigned_until: Option<Timestamp>,
 }
 
 fn aad(environment: &str, kid: &str) -> Vec<u8> {
@@ -252,9 +256,18 @@ impl App {
     /// [`Error`].
     pub async fn list_signing_keys(&self) -> Result<Vec<SigningKeyItem>, Error> {
         let rows = signing_keys::list(self.store.read().await?.conn()).await?;
-        Ok(records(&rows)?
-            .into_iter()
-            .map(|record| SigningKeyItem {
+        let records = records(&rows)?;
+        let (now, policy) = (self.now(), self.policy.rotation.with_any_next());
+        let gap = |key: &KeyRecord| {
+            // Of a key that is revoked already there is nothing to foresee.
+            gap_of_revocation(&records, key.env, &key.kid, now, &policy)
+                .ok()
+                .flatten()
+        };
+        Ok(records
+            .iter()
+            .map(|record| (gap(record), record.clone()))
+            .map(|(unsigned_until, record)| SigningKeyItem {
                 kid: record.kid,
                 environment: record.env,
                 algorithm: record.alg.to_string(),
@@ -263,6 +276,7 @@ impl App {
                 activated_at: record.activated_at,
                 retired_at: record.retired_at,
                 revoked_at: record.revoked_at,
+                unsigned_until,
             })
             .collect())
     }
@@ -317,11 +331,16 @@ impl App {
         kid.ok_or_else(|| Error::internal("a rotation without a new key"))
     }
 
-    /// Ends a signing key at once, with every token that it signed.
+    /// Ends a signing key at once, with every token that it signed. Until when nothing is signed in
+    /// its environment, if the key that takes its place is too young.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Conflict::SigningKey`] when it is revoked already.
-    pub async fn revoke_signing_key(&self, presented: &Presented, kid: &str) -> Result<(), Error> {
+    pub async fn revoke_signing_key(
+        &self,
+        presented: &Presented,
+        kid: &str,
+    ) -> Result<Option<Timestamp>, Error> {
         let (mut change, caller) = self.change(presented).await?;
         let rows = signing_keys::list(change.conn()).await?;
         let records = records(&rows)?;
@@ -330,14 +349,11 @@ impl App {
             .find(|key| key.kid == kid)
             .map(|key| key.env)
             .ok_or(Error::NotFound)?;
-        let steps = plan_revocation(
-            &records,
-            environment,
-            kid,
-            change.now,
-            &self.policy.rotation.with_any_next(),
-        )
-        .map_err(|error| conflict(&error))?;
+        let policy = self.policy.rotation.with_any_next();
+        let steps = plan_revocation(&records, environment, kid, change.now, &policy)
+            .map_err(|error| conflict(&error))?;
+        let unsigned_until = gap_of_revocation(&records, environment, kid, change.now, &policy)
+            .map_err(|error| conflict(&error))?;
         let steps: Vec<_> = steps.into_iter().map(|step| (environment, step)).collect();
         self.apply(&mut change, &rows, &steps).await?;
         // No token has this tag. It makes an entry of the log, so that whoever waits for one hears
@@ -354,7 +370,8 @@ impl App {
             .record(Some(&caller), &presented.facts, about)
             .await?;
         change.commit().await?;
-        self.reload_signing_keys().await
+        self.reload_signing_keys().await?;
+        Ok(unsigned_until)
     }
 
     /// Carries out planned steps. The id of the key that was made active, or made, last.

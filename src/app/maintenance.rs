@@ -1,5 +1,5 @@
 //! What is done by the clock: polling the change log, writing batches, rotating signing keys,
-//! dropping what is over.
+//! and seeing to it that what is over is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,6 @@ use super::App;
 use super::error::Error;
 use super::ledger::SEAL_EVERY_MS;
 use super::pulse::POLL_MS;
-use crate::domain::limits;
-use crate::domain::liveness::Position;
-use crate::store::{change_log, change_touch, dashboard, idempotency, secrets, sessions};
 
 /// How long lies between two polls at least, however much is changed.
 const POLL_PAUSE: Duration = Duration::from_millis(10);
@@ -18,17 +15,10 @@ const POLL_PAUSE: Duration = Duration::from_millis(10);
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often batches of last uses and refusals are written, in seconds. A minute is promised.
 const BATCH_SECS: u64 = 5;
-/// How often signing keys are looked after, and old rows dropped, in seconds.
+/// How often signing keys are looked after, and keys told of, in seconds.
 const UPKEEP_SECS: u64 = 30;
-/// Rows that are dropped in one transaction, so that nobody waits long.
-const PRUNE_ROWS: u32 = 1000;
-/// How long it is known what was touched, in seconds. A node that slept longer reads all again.
-const TOUCH_SECS: i64 = 3_600;
-/// How long secrets are kept after their overlap, in seconds, so that people see when the old one
-/// was used last.
-const OLD_SECRET_SECS: i64 = 30 * 86_400;
-/// How long sessions stay in the ledger after they ended, in seconds (90 days).
-const OLD_SESSION_SECS: i64 = 90 * 86_400;
+/// How often it is looked for rows that are over, in seconds.
+const PRUNE_SECS: u64 = 30;
 
 impl App {
     /// Reads what is new in the change log, and what depends on it.
@@ -88,29 +78,6 @@ impl App {
         self.tell_exceeded().await?;
         self.write_last_used().await
     }
-
-    /// Drops what is over.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn prune(&self) -> Result<(), Error> {
-        let now = self.now();
-        let mut tx = self.store.write().await?;
-        let entries_before = now.plus_secs(-limits::LOG_ENTRY_SECS);
-        change_log::raise_floor(tx.conn(), entries_before).await?;
-        change_log::prune(tx.conn(), entries_before).await?;
-        let touches_before = now.plus_secs(-TOUCH_SECS);
-        change_touch::raise_floor(tx.conn(), touches_before).await?;
-        change_touch::prune(tx.conn(), touches_before).await?;
-        idempotency::prune(tx.conn(), None, now).await?;
-        dashboard::prune(tx.conn(), now).await?;
-        secrets::prune(tx.conn(), now.plus_secs(-OLD_SECRET_SECS)).await?;
-        sessions::prune(tx.conn(), now.plus_secs(-OLD_SESSION_SECS), PRUNE_ROWS).await?;
-        tx.commit().await?;
-        self.pulse
-            .forget(Position::new(entries_before.millis().saturating_mul(1000)));
-        self.prune_webhooks(PRUNE_ROWS).await
-    }
 }
 
 /// Does it all for as long as the app lives. The tasks end when they are dropped.
@@ -146,8 +113,16 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
         loop {
             tick.tick().await;
             log_failure("look after signing keys", keeper.keep_signing_keys().await);
-            log_failure("drop what is over", keeper.prune().await);
             log_failure("tell of keys", keeper.tell_notices().await);
+        }
+    });
+    // Apart from the keeper: after a long time, or a great many sessions, this takes a while.
+    let pruner = Arc::clone(app);
+    tasks.spawn(async move {
+        let mut tick = ticker(Duration::from_secs(PRUNE_SECS));
+        loop {
+            tick.tick().await;
+            log_failure("drop what is over", pruner.prune().await);
         }
     });
     let sealer = Arc::clone(app);

@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod limiter;
 pub mod maintenance;
 pub mod memory;
+mod prune;
 pub mod pulse;
 pub mod restore;
 pub mod sessions;

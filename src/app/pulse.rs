@@ -308,6 +308,7 @@ impl Pulse {
         let age_ms = self.clock.monotonic_ms() - self.asked_at_ms();
         LogState {
             age_ms: u64::try_from(age_ms).unwrap_or(0),
+            lease_ms: u64::try_from(self.lease.ms).unwrap_or(0),
             listening: self.counts.listening.load(Ordering::Relaxed),
             hints: self.counts.hints.load(Ordering::Relaxed),
             asked: self.counts.asked.load(Ordering::Relaxed),

@@ -23,6 +23,7 @@ const COLUMNS: &[&str] = &[
     "state",
     "activatedAt",
     "retiredAt",
+    "unsignedUntil",
 ];
 const AUDIT_COLUMNS: &[&str] = &[
     "at", "action", "outcome", "userId", "actorId", "tokenId", "targetId", "address",
@@ -48,7 +49,9 @@ pub enum SigningKeyCommand {
         #[arg(long, value_enum)]
         algorithm: Option<AlgorithmArg>,
     },
-    /// End a key at once, with all tokens that it signed.
+    /// End a key at once, with all tokens that it signed. If the next key is too young to take its
+    /// place, nothing is signed in its environment, and `/readyz` says 503, until `unsignedUntil` of
+    /// the answer; `signing-key list` says so before.
     Revoke {
         /// The key.
         #[arg(allow_hyphen_values = true)]

@@ -25,6 +25,19 @@ pub struct KeyProfile {
     pub external_id: Option<String>,
 }
 
+/// Whether nobody has used a key since `before`, by when it was made, and when each of its secrets
+/// was made and used last: one that was made or rotated since had no time to be used yet.
+/// `store::key_notices::unused` asks the same of the database; what is changed here is changed there.
+pub fn is_unused(
+    created_at: Timestamp,
+    secrets: impl IntoIterator<Item = (Timestamp, Option<Timestamp>)>,
+    before: Timestamp,
+) -> bool {
+    let since = |at: Timestamp| at >= before;
+    let mut secrets = secrets.into_iter();
+    !since(created_at) && !secrets.any(|(made, used)| since(made) || used.is_some_and(since))
+}
+
 /// How a key was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {

@@ -52,6 +52,9 @@ pub(super) async fn rotate(call: Call) -> Result<Response, Problem> {
 pub(super) async fn revoke(call: Call) -> Result<Response, Problem> {
     call.empty_body()?;
     let kid = call.param(0)?;
-    call.app.revoke_signing_key(&call.presented, kid).await?;
-    ok(&json!({ "kid": kid }))
+    let unsigned_until = call.app.revoke_signing_key(&call.presented, kid).await?;
+    ok(&match unsigned_until {
+        None => json!({ "kid": kid }),
+        Some(until) => json!({ "kid": kid, "unsignedUntil": until }),
+    })
 }

@@ -72,23 +72,35 @@ pub async fn find(conn: Conn<'_>, id: &[u8], now: Timestamp) -> Result<Option<An
     }))
 }
 
-/// Drops answers that have expired; one answer when `id` is given, all otherwise.
+/// Drops one answer if it has expired. The number of rows.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn prune(conn: Conn<'_>, id: Option<&[u8]>, now: Timestamp) -> Result<u64, StoreError> {
-    // Each has an index of its own.
-    let text = if id.is_some() {
-        "DELETE FROM idempotency WHERE expires_at <= $1 AND id = $2"
-    } else {
-        "DELETE FROM idempotency WHERE expires_at <= $1 AND $2 IS NULL"
-    };
+pub async fn prune(conn: Conn<'_>, id: &[u8], now: Timestamp) -> Result<u64, StoreError> {
     Ok(on_conn!(conn, |c| {
-        sqlx::query(text)
+        sqlx::query("DELETE FROM idempotency WHERE expires_at <= $1 AND id = $2")
             .bind(now.millis())
             .bind(id)
             .execute(c)
             .await?
             .rows_affected()
+    }))
+}
+
+/// Drops answers that have expired, at most so many. The number of rows.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn prune_expired(conn: Conn<'_>, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    Ok(on_conn!(conn, |c| {
+        sqlx::query(
+            "DELETE FROM idempotency WHERE id IN (
+                 SELECT id FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+        )
+        .bind(now.millis())
+        .bind(i64::from(limit))
+        .execute(c)
+        .await?
+        .rows_affected()
     }))
 }

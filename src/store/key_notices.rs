@@ -125,8 +125,9 @@ pub async fn expiring(
     rows.into_iter().map(KeyNotice::try_from).collect()
 }
 
-/// Living keys that were made and last used before an instant. Every older key is looked at, so this
-/// is not for every minute.
+/// Living keys that were made, rotated and last used before an instant, as
+/// [`is_unused`](crate::domain::api_key::is_unused) says. Every older key is looked at, so this is not
+/// for every minute.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -32,6 +32,11 @@ pub enum OpenError {
         "the database cannot be opened: is it there, writable, and not locked by another program?"
     )]
     Connect(#[source] sqlx::Error),
+    /// The way past the pooler leads nowhere.
+    #[error(
+        "the database cannot be opened at database_direct_url: is it there, and may this user connect?"
+    )]
+    Direct(#[source] sqlx::Error),
     /// The direct address and the one behind the pooler lead to two databases.
     #[error(
         "database_direct_url leads to another database than database_url; both must name the same one"

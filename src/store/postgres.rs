@@ -52,7 +52,10 @@ pub(super) async fn open(
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(direct.clone().options([("statement_timeout", "5min")]))
         .await
-        .map_err(OpenError::Connect)?;
+        .map_err(match direct_url {
+            None => OpenError::Connect,
+            Some(_) => OpenError::Direct,
+        })?;
     for setting in ["fsync", "synchronous_commit"] {
         let value: String = sqlx::query_scalar("SELECT current_setting($1)")
             .bind(setting)

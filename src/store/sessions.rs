@@ -463,6 +463,26 @@ pub async fn ledger(
     rows.into_iter().map(Session::try_from).collect()
 }
 
+/// Whether sessions may be dropped in this transaction: no other one is about it. Nodes that drop the
+/// same rows would wait for each other.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn may_prune(conn: Conn<'_>) -> Result<bool, StoreError> {
+    match conn {
+        // There is one writer at a time.
+        #[cfg(feature = "sqlite")]
+        Conn::Sqlite(_) => Ok(true),
+        // A lock of the table that is ours, since a database may have several schemas.
+        #[cfg(feature = "postgres")]
+        Conn::Postgres(c) => Ok(sqlx::query_scalar(
+            "SELECT pg_try_advisory_xact_lock('session'::regclass::oid::int, 1)",
+        )
+        .fetch_one(c)
+        .await?),
+    }
+}
+
 /// Drops sessions that expired before an instant, at most `limit` of them, those that expired first
 /// before others. The number of rows. With its row a session leaves the ledger.
 ///

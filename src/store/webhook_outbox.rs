@@ -416,12 +416,12 @@ pub async fn expire(conn: Conn<'_>, before: Timestamp) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Drops deliveries from before an instant that do not wait, at most so many.
+/// Drops deliveries from before an instant that do not wait, at most so many. Their number.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn prune(conn: Conn<'_>, before: Timestamp, take: u32) -> Result<(), StoreError> {
-    on_conn!(conn, |c| {
+pub async fn prune(conn: Conn<'_>, before: Timestamp, take: u32) -> Result<u64, StoreError> {
+    Ok(on_conn!(conn, |c| {
         sqlx::query(
             "DELETE FROM webhook_delivery WHERE id IN (
                  SELECT id FROM webhook_delivery WHERE created_at < $1 AND state <> 'pending'
@@ -430,17 +430,18 @@ pub async fn prune(conn: Conn<'_>, before: Timestamp, take: u32) -> Result<(), S
         .bind(before.millis())
         .bind(i64::from(take))
         .execute(c)
-        .await?;
-    });
-    Ok(())
+        .await?
+        .rows_affected()
+    }))
 }
 
-/// Drops events from before an instant that no delivery has any more, at most so many.
+/// Drops events from before an instant that no delivery has any more, at most so many. Their
+/// number.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn prune_events(conn: Conn<'_>, before: Timestamp, take: u32) -> Result<(), StoreError> {
-    on_conn!(conn, |c| {
+pub async fn prune_events(conn: Conn<'_>, before: Timestamp, take: u32) -> Result<u64, StoreError> {
+    Ok(on_conn!(conn, |c| {
         sqlx::query(
             "DELETE FROM webhook_event WHERE id IN (
                  SELECT e.id FROM webhook_event e WHERE e.created_at < $1 AND NOT EXISTS (
@@ -450,9 +451,9 @@ pub async fn prune_events(conn: Conn<'_>, before: Timestamp, take: u32) -> Resul
         .bind(before.millis())
         .bind(i64::from(take))
         .execute(c)
-        .await?;
-    });
-    Ok(())
+        .await?
+        .rows_affected()
+    }))
 }
 
 /// Forgets what was told before an instant.

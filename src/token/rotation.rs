@@ -206,6 +206,38 @@ pub fn plan_revocation(
     Ok(steps)
 }
 
+/// Until when nothing would be signed in `env` if the key `kid` were ended at once: the key that then
+/// takes its place signs only when verifiers know it. `None` where one signs meanwhile.
+///
+/// # Errors
+/// [`RotationError::UnknownKey`], [`RotationError::AlreadyRevoked`].
+pub fn gap_of_revocation(
+    keys: &[KeyRecord],
+    env: Environment,
+    kid: &str,
+    now: Timestamp,
+    policy: &RotationPolicy,
+) -> Result<Option<Timestamp>, RotationError> {
+    let steps = plan_revocation(keys, env, kid, now, policy)?;
+    let activated = steps.iter().find_map(|step| match step {
+        Step::Activate { at, .. } => Some(*at),
+        Step::CreateActive { .. } => Some(now),
+        Step::CreateNext { .. }
+        | Step::Retire { .. }
+        | Step::Revoke { .. }
+        | Step::Delete { .. } => None,
+    });
+    let stays = || {
+        let mut active = keys
+            .iter()
+            .filter(|key| key.env == env && key.kid != kid && key.state == SigningKeyState::Active);
+        active.next().map(|key| key.activated_at.unwrap_or(now))
+    };
+    // With neither, the key that is made now follows as soon as it may.
+    let signs_at = activated.or_else(stays).unwrap_or(policy.ready_at(now));
+    Ok(Some(signs_at).filter(|at| *at > now))
+}
+
 /// The keys of one environment, sorted by what is to become of them.
 struct Stock<'k> {
     untouched: bool,

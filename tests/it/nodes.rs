@@ -243,6 +243,10 @@ async fn the_metrics_say_how_old_knowledge_is_and_what_was_done_past_the_bound()
         "{before}"
     );
     assert!(
+        before.contains("\nhallpass_change_log_lease_seconds 1.000\n"),
+        "{before}"
+    );
+    assert!(
         before.contains("\nhallpass_change_log_listening 0\n"),
         "{before}"
     );

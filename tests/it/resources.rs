@@ -11,6 +11,7 @@ mod ledger;
 mod limits;
 mod oauth;
 mod profiles;
+mod retention;
 mod sessions;
 mod signing_keys;
 mod tokens;

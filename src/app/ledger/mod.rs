@@ -33,7 +33,7 @@ use memory::Memory;
 /// How often the ledger is sealed, in milliseconds. A second is promised.
 pub(crate) const SEAL_EVERY_MS: u64 = 500;
 /// What came later than so many seconds after its id was made, is sealed no more.
-const SWEEP_SECS: i64 = 900;
+pub(super) const SWEEP_SECS: i64 = 900;
 
 /// What this node knows of the seal.
 #[derive(Debug)]

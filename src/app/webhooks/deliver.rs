@@ -369,17 +369,19 @@ impl App {
         change.commit().await
     }
 
-    /// Gives up what waited for too long, and drops what is old.
-    pub(crate) async fn prune_webhooks(&self, rows: u32) -> Result<(), Error> {
+    /// Gives up what waited for too long, and drops what is old, at most so many rows of a table. The
+    /// number of the table that had most.
+    pub(crate) async fn prune_webhooks(&self, rows: u32) -> Result<u64, Error> {
         let now = self.now();
         let mut tx = self.store.write().await?;
         webhook_outbox::expire(tx.conn(), now.plus_secs(-GIVE_UP_SECS)).await?;
         let log_before = now.plus_secs(-LOG_SECS);
-        webhook_outbox::prune(tx.conn(), log_before, rows).await?;
-        webhook_outbox::prune_events(tx.conn(), log_before, rows).await?;
+        let deliveries = webhook_outbox::prune(tx.conn(), log_before, rows).await?;
+        let events = webhook_outbox::prune_events(tx.conn(), log_before, rows).await?;
         webhook_outbox::prune_notices(tx.conn(), now.plus_secs(-NOTICE_SECS)).await?;
         webhooks::prune(tx.conn(), log_before).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(deliveries.max(events))
     }
 }
 

@@ -7,8 +7,13 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str};
 
-/// Fields that are read at most.
-const FIELDS_MAX: usize = 200;
+/// Fields that are read at most. More are refused: a form that lost its last fields would do
+/// something else than it says.
+pub(super) const FIELDS_MAX: usize = 200;
+
+/// There are more than [`FIELDS_MAX`] fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooMany;
 
 /// Names with values, decoded, in order.
 #[derive(Debug, Clone, Default)]
@@ -16,12 +21,12 @@ pub(super) struct Fields(Vec<(String, String)>);
 
 impl Fields {
     /// The parameters behind the `?`.
-    pub(super) fn of_query(query: Option<&str>) -> Self {
+    pub(super) fn of_query(query: Option<&str>) -> Result<Self, TooMany> {
         Self::read(query.unwrap_or_default())
     }
 
     /// The body of a form; nothing when it is of another type.
-    pub(super) fn of_form(headers: &HeaderMap, body: &[u8]) -> Self {
+    pub(super) fn of_form(headers: &HeaderMap, body: &[u8]) -> Result<Self, TooMany> {
         let media_type = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
@@ -33,21 +38,25 @@ impl Fields {
         });
         match std::str::from_utf8(body) {
             Ok(text) if is_form => Self::read(text),
-            Ok(_) | Err(_) => Self::default(),
+            Ok(_) | Err(_) => Ok(Self::default()),
         }
     }
 
-    fn read(text: &str) -> Self {
+    fn read(text: &str) -> Result<Self, TooMany> {
         let decode = |text: &str| {
             let spaced = text.replace('+', " ");
             percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
         };
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
-        let fields = pairs.take(FIELDS_MAX).map(|pair| {
+        let mut fields = Vec::new();
+        for pair in pairs {
+            if fields.len() == FIELDS_MAX {
+                return Err(TooMany);
+            }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(value))
-        });
-        Self(fields.collect())
+            fields.push((decode(name), decode(value)));
+        }
+        Ok(Self(fields))
     }
 
     /// From names and values.
@@ -119,7 +128,7 @@ mod tests {
 
     #[test]
     fn lines_and_boxes_are_read() {
-        let fields = Fields::read("routes=a%0D%0A%0D%0A+b+&manage=tokens&manage=users&x");
+        let fields = Fields::read("routes=a%0D%0A%0D%0A+b+&manage=tokens&manage=users&x").unwrap();
 
         assert_eq!(fields.list("routes"), ["a", "b"]);
         assert_eq!(fields.all("manage"), ["tokens", "users"]);
@@ -131,7 +140,7 @@ mod tests {
 
     #[test]
     fn broken_escapes_are_text() {
-        assert_eq!(Fields::read("a=%zz%ff").get("a"), "%zz\u{fffd}");
+        assert_eq!(Fields::read("a=%zz%ff").unwrap().get("a"), "%zz\u{fffd}");
     }
 
     #[test]

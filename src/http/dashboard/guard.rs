@@ -49,8 +49,21 @@ pub(super) async fn check<'a>(mut visit: Visit<'a>, page: &Page) -> Result<Guard
     }
     match (page.access, &visit.user) {
         (Access::Public | Access::Open, _) | (Access::SignedIn, Some(_)) => {}
-        (Access::SignedIn | Access::Form | Access::Button, None) => {
+        (Access::SignedIn | Access::AsOneself | Access::Form | Access::Button, None) => {
             return Ok(Guarded::Answer(sign_in::ask(&visit, None)));
+        }
+        (Access::AsOneself, Some(user)) => {
+            if user.acting().is_some() {
+                return Ok(Guarded::Answer(page::failure(
+                    &visit.frame(),
+                    &Failure::Page {
+                        status: StatusCode::FORBIDDEN,
+                        title: "Not while acting as another account",
+                        message: "What you want to change is managed by its own account alone. End acting first, or let somebody of that account do it."
+                            .to_owned(),
+                    },
+                )));
+            }
         }
         (Access::Form | Access::Button, Some(user)) => {
             let acting = user.sign_in.acting_as.as_ref();

@@ -17,6 +17,7 @@ use super::show::{
 use super::visit::Visit;
 use crate::app::error::Error;
 use crate::app::webhooks::{EXPIRING_SECS, UNUSED_SECS};
+use crate::domain::api_key;
 use crate::domain::id::KeyId;
 use crate::domain::time::Timestamp;
 
@@ -37,9 +38,14 @@ fn is_expiring(key: &Value, now: Timestamp) -> bool {
 
 /// Whether nobody has used a key that works for long.
 fn is_unused(key: &Value, now: Timestamp) -> bool {
-    let last = instant(key, "lastUsedAt").or(instant(key, "createdAt"));
-    let long_ago = now.plus_secs(-UNUSED_SECS);
-    text(key, "state") == "active" && last.is_some_and(|last| last <= long_ago)
+    let secrets = key.get("secrets").and_then(Value::as_array);
+    let secrets = secrets.into_iter().flatten().filter_map(|secret| {
+        let made = instant(secret, "createdAt")?;
+        Some((made, instant(secret, "lastUsedAt")))
+    });
+    let before = now.plus_secs(-UNUSED_SECS);
+    text(key, "state") == "active"
+        && instant(key, "createdAt").is_some_and(|made| api_key::is_unused(made, secrets, before))
 }
 
 /// Whether a key is in a state of the filter.

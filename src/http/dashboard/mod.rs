@@ -67,6 +67,9 @@ enum Access {
     Open,
     /// To be signed in.
     SignedIn,
+    /// To be signed in, and to act as nobody else: it has a form for what the API allows no parent
+    /// that acts as a child.
+    AsOneself,
     /// To be signed in, and a form that a page of the same sign-in made. Where either is missing,
     /// nothing is done, and what was typed is shown again.
     Form,
@@ -88,62 +91,62 @@ macro_rules! page {
 /// Every page, on one page.
 #[rustfmt::skip]
 pub(super) const PAGES: &[Page] = &[
-    page!("GET"  "/"                              Open     sign_in::home),
-    page!("POST" "/ui/sign-in"                    Public   sign_in::sign_in),
-    page!("POST" "/ui/sign-out"                   Button   sign_in::sign_out),
-    page!("POST" "/ui/sign-out-everywhere"        Button   sign_in::sign_out_everywhere),
-    page!("GET"  "/ui/assets/{file}"              Public   assets::serve),
-    page!("GET"  "/ui/keys"                       SignedIn keys::list),
-    page!("GET"  "/ui/keys/new"                   SignedIn new_key::form),
-    page!("POST" "/ui/keys/new"                   Form     new_key::create),
-    page!("POST" "/ui/keys/preview"               Form     new_key::preview),
-    page!("GET"  "/ui/keys/{id}"                  SignedIn keys::show),
-    page!("GET"  "/ui/keys/{id}/{act}"            SignedIn keys::confirm),
-    page!("POST" "/ui/keys/{id}/rotate"           Button   keys::rotate),
-    page!("POST" "/ui/keys/{id}/disable"          Button   keys::disable),
-    page!("POST" "/ui/keys/{id}/enable"           Button   keys::enable),
-    page!("POST" "/ui/keys/{id}/end-sessions"     Button   keys::end_sessions),
-    page!("POST" "/ui/keys/{id}/revoke"           Button   keys::revoke),
-    page!("GET"  "/ui/sessions"                   SignedIn sessions::list),
-    page!("GET"  "/ui/sessions/mint"              SignedIn sessions::mint_form),
-    page!("POST" "/ui/sessions/mint"              Form     sessions::mint),
-    page!("POST" "/ui/sessions/mint/with"         Form     sessions::mint_with),
-    page!("GET"  "/ui/sessions/inspect"           SignedIn inspect::form),
-    page!("POST" "/ui/sessions/inspect"           Form     inspect::inspect),
-    page!("GET"  "/ui/sessions/{id}"              SignedIn sessions::show),
-    page!("POST" "/ui/sessions/{id}/revoke"       Button   sessions::revoke),
-    page!("GET"  "/ui/accounts"                   SignedIn accounts::list),
-    page!("GET"  "/ui/accounts/new"               SignedIn accounts::form),
-    page!("POST" "/ui/accounts/new"               Form     accounts::create),
-    page!("GET"  "/ui/accounts/{id}"              SignedIn accounts::show),
-    page!("GET"  "/ui/accounts/{id}/{act}"        SignedIn accounts::confirm),
-    page!("POST" "/ui/accounts/{id}/suspend"      Button   accounts::suspend),
-    page!("POST" "/ui/accounts/{id}/resume"       Button   accounts::resume),
-    page!("POST" "/ui/accounts/{id}/delete"       Button   accounts::delete),
-    page!("POST" "/ui/accounts/{id}/end-sessions" Button   accounts::end_sessions),
-    page!("POST" "/ui/accounts/{id}/act"          Button   accounts::act),
-    page!("POST" "/ui/act/end"                    Button   accounts::act_no_more),
-    page!("GET"  "/ui/webhooks"                   SignedIn webhooks::list),
-    page!("GET"  "/ui/webhooks/new"               SignedIn webhooks::new),
-    page!("POST" "/ui/webhooks/new"               Form     webhooks::create),
-    page!("GET"  "/ui/webhooks/{id}"              SignedIn webhooks::show),
-    page!("GET"  "/ui/webhooks/{id}/edit"         SignedIn webhooks::edit),
-    page!("POST" "/ui/webhooks/{id}/edit"         Form     webhooks::change),
-    page!("GET"  "/ui/webhooks/{id}/{act}"        SignedIn webhooks::confirm),
-    page!("POST" "/ui/webhooks/{id}/test"         Button   webhooks::test),
-    page!("POST" "/ui/webhooks/{id}/replay/{delivery}" Button webhooks::replay),
-    page!("POST" "/ui/webhooks/{id}/rotate"       Button   webhooks::rotate),
-    page!("POST" "/ui/webhooks/{id}/disable"      Button   webhooks::disable),
-    page!("POST" "/ui/webhooks/{id}/enable"       Button   webhooks::enable),
-    page!("POST" "/ui/webhooks/{id}/delete"       Button   webhooks::delete),
-    page!("GET"  "/ui/ledger"                     SignedIn ledger::list),
-    page!("GET"  "/ui/ledger/acted"               SignedIn ledger::acted),
-    page!("GET"  "/ui/ledger/export"              SignedIn ledger::export),
-    page!("GET"  "/ui/signing-keys"               SignedIn signing_keys::list),
-    page!("POST" "/ui/signing-keys/rotate"        Button   signing_keys::rotate),
-    page!("GET"  "/ui/signing-keys/{kid}/revoke"  SignedIn signing_keys::confirm),
-    page!("POST" "/ui/signing-keys/{kid}/revoke"  Button   signing_keys::revoke),
-    page!("GET"  "/ui/usage"                      SignedIn usage::show),
+    page!("GET"  "/"                              Open      sign_in::home),
+    page!("POST" "/ui/sign-in"                    Public    sign_in::sign_in),
+    page!("POST" "/ui/sign-out"                   Button    sign_in::sign_out),
+    page!("POST" "/ui/sign-out-everywhere"        Button    sign_in::sign_out_everywhere),
+    page!("GET"  "/ui/assets/{file}"              Public    assets::serve),
+    page!("GET"  "/ui/keys"                       SignedIn  keys::list),
+    page!("GET"  "/ui/keys/new"                   AsOneself new_key::form),
+    page!("POST" "/ui/keys/new"                   Form      new_key::create),
+    page!("POST" "/ui/keys/preview"               Form      new_key::preview),
+    page!("GET"  "/ui/keys/{id}"                  SignedIn  keys::show),
+    page!("GET"  "/ui/keys/{id}/{act}"            AsOneself keys::confirm),
+    page!("POST" "/ui/keys/{id}/rotate"           Button    keys::rotate),
+    page!("POST" "/ui/keys/{id}/disable"          Button    keys::disable),
+    page!("POST" "/ui/keys/{id}/enable"           Button    keys::enable),
+    page!("POST" "/ui/keys/{id}/end-sessions"     Button    keys::end_sessions),
+    page!("POST" "/ui/keys/{id}/revoke"           Button    keys::revoke),
+    page!("GET"  "/ui/sessions"                   SignedIn  sessions::list),
+    page!("GET"  "/ui/sessions/mint"              SignedIn  sessions::mint_form),
+    page!("POST" "/ui/sessions/mint"              Form      sessions::mint),
+    page!("POST" "/ui/sessions/mint/with"         Form      sessions::mint_with),
+    page!("GET"  "/ui/sessions/inspect"           SignedIn  inspect::form),
+    page!("POST" "/ui/sessions/inspect"           Form      inspect::inspect),
+    page!("GET"  "/ui/sessions/{id}"              SignedIn  sessions::show),
+    page!("POST" "/ui/sessions/{id}/revoke"       Button    sessions::revoke),
+    page!("GET"  "/ui/accounts"                   SignedIn  accounts::list),
+    page!("GET"  "/ui/accounts/new"               AsOneself accounts::form),
+    page!("POST" "/ui/accounts/new"               Form      accounts::create),
+    page!("GET"  "/ui/accounts/{id}"              SignedIn  accounts::show),
+    page!("GET"  "/ui/accounts/{id}/{act}"        AsOneself accounts::confirm),
+    page!("POST" "/ui/accounts/{id}/suspend"      Button    accounts::suspend),
+    page!("POST" "/ui/accounts/{id}/resume"       Button    accounts::resume),
+    page!("POST" "/ui/accounts/{id}/delete"       Button    accounts::delete),
+    page!("POST" "/ui/accounts/{id}/end-sessions" Button    accounts::end_sessions),
+    page!("POST" "/ui/accounts/{id}/act"          Button    accounts::act),
+    page!("POST" "/ui/act/end"                    Button    accounts::act_no_more),
+    page!("GET"  "/ui/webhooks"                   SignedIn  webhooks::list),
+    page!("GET"  "/ui/webhooks/new"               AsOneself webhooks::new),
+    page!("POST" "/ui/webhooks/new"               Form      webhooks::create),
+    page!("GET"  "/ui/webhooks/{id}"              SignedIn  webhooks::show),
+    page!("GET"  "/ui/webhooks/{id}/edit"         AsOneself webhooks::edit),
+    page!("POST" "/ui/webhooks/{id}/edit"         Form      webhooks::change),
+    page!("GET"  "/ui/webhooks/{id}/{act}"        AsOneself webhooks::confirm),
+    page!("POST" "/ui/webhooks/{id}/test"         Button    webhooks::test),
+    page!("POST" "/ui/webhooks/{id}/replay/{delivery}" Button    webhooks::replay),
+    page!("POST" "/ui/webhooks/{id}/rotate"       Button    webhooks::rotate),
+    page!("POST" "/ui/webhooks/{id}/disable"      Button    webhooks::disable),
+    page!("POST" "/ui/webhooks/{id}/enable"       Button    webhooks::enable),
+    page!("POST" "/ui/webhooks/{id}/delete"       Button    webhooks::delete),
+    page!("GET"  "/ui/ledger"                     SignedIn  ledger::list),
+    page!("GET"  "/ui/ledger/acted"               SignedIn  ledger::acted),
+    page!("GET"  "/ui/ledger/export"              SignedIn  ledger::export),
+    page!("GET"  "/ui/signing-keys"               AsOneself signing_keys::list),
+    page!("POST" "/ui/signing-keys/rotate"        Button    signing_keys::rotate),
+    page!("GET"  "/ui/signing-keys/{kid}/revoke"  AsOneself signing_keys::confirm),
+    page!("POST" "/ui/signing-keys/{kid}/revoke"  Button    signing_keys::revoke),
+    page!("GET"  "/ui/usage"                      SignedIn  usage::show),
 ];
 
 /// The method and path of every page. They are for browsers and no part of the API, so
@@ -174,13 +177,20 @@ pub(super) async fn answer(
         Ok(body) => body,
         Err(error) => return nothing(error.into()),
     };
+    let fields = Fields::of_query(parts.uri.query())
+        .and_then(|query| Ok((query, Fields::of_form(&parts.headers, &body)?)));
+    let Ok((query, form)) = fields else {
+        let mut response = page::failure(&page::Frame::bare(), &too_many_fields());
+        protect(&mut response);
+        return response;
+    };
     let visit = Visit {
         edge,
         parts: &parts,
         id,
         params,
-        query: Fields::of_query(parts.uri.query()),
-        form: Fields::of_form(&parts.headers, &body),
+        query,
+        form,
         path: page.path,
         user: None,
         refill: None,
@@ -217,6 +227,14 @@ fn nothing(problem: Problem) -> Response {
     }
     protect(&mut response);
     response
+}
+
+fn too_many_fields() -> Failure {
+    Failure::bad(format!(
+        "More than {} fields were sent, and so many are not read. Nothing was done. Go back, choose \
+        fewer, and send it again; the API takes longer lists.",
+        fields::FIELDS_MAX
+    ))
 }
 
 fn find(method: &str, path: &str) -> Result<(&'static Page, Vec<String>), Problem> {

@@ -104,6 +104,11 @@ pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
     let session = visit.ask(Ask::get(path)).await?;
     let now = visit.now();
     let id = text(&session, "id");
+    // Who acts as a child ends there what it minted, and nothing else.
+    let user = visit.user.as_ref();
+    let minted = user.is_some_and(|user| user.key_id() == text(&session, "tokenId"));
+    let may_revoke =
+        (minted || visit.is_oneself()) && visit.may("POST", &format!("session/{id}/revoke"), None);
     let body = html! {
         p.crumb { a href="/ui/sessions" { "Sessions" } }
         div.head {
@@ -112,7 +117,7 @@ pub(super) async fn show(visit: Visit<'_>) -> Result<Response, Failure> {
             @if text(&session, "environment") == "test" { span.badge.test { "test" } }
         }
         (visit.notice())
-        @if text(&session, "state") == "active" {
+        @if may_revoke && text(&session, "state") == "active" {
             div.actions { (visit.button(&format!("/ui/sessions/{}/revoke", escape(id)), "danger", "Revoke")) }
         }
         section.card {

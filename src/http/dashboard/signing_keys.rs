@@ -8,16 +8,18 @@ use super::api::Ask;
 use super::fields::escape;
 use super::page::Failure;
 use super::redirect;
-use super::show::{instant, state, text, time};
+use super::show::{exact, instant, state, text, time};
 use super::visit::Visit;
+use crate::app::error::Error;
+
+async fn fetch(visit: &Visit<'_>) -> Result<Vec<Value>, Failure> {
+    let page = visit.ask(Ask::get("signing-key/list")).await?;
+    let keys = page.get("items").and_then(Value::as_array);
+    Ok(keys.cloned().unwrap_or_default())
+}
 
 pub(super) async fn list(visit: Visit<'_>) -> Result<Response, Failure> {
-    let page = visit.ask(Ask::get("signing-key/list")).await?;
-    let keys = page
-        .get("items")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+    let keys = fetch(&visit).await?;
     let body = html! {
         h1 { "Signing keys" }
         (visit.notice())
@@ -97,11 +99,23 @@ pub(super) async fn rotate(visit: Visit<'_>) -> Result<Response, Failure> {
 
 pub(super) async fn confirm(visit: Visit<'_>) -> Result<Response, Failure> {
     let kid = visit.param(0);
+    let keys = fetch(&visit).await?;
+    let key = keys
+        .iter()
+        .find(|key| text(key, "kid") == kid)
+        .ok_or(Error::NotFound)?;
     let body = html! {
         p.crumb { a href="/ui/signing-keys" { "Signing keys" } }
         h1 { "Revoke a signing key" }
         div.card.narrow {
             p { "Every token that it signed is refused from now on, whatever else is true of it. Do this when its private half is known to others. To change keys in good order, rotate." }
+            @if let Some(until) = instant(key, "unsignedUntil") {
+                p.warning {
+                    "The next key has not been published for long enough to take its place. Until "
+                    (exact(until)) " no " (text(key, "environment")) " session is minted, and "
+                    code { "/readyz" } " says that no node is ready."
+                }
+            }
             p.mono { (kid) }
             form method="post" action=(format!("/ui/signing-keys/{}/revoke", escape(kid))) {
                 (visit.hidden())

@@ -135,12 +135,15 @@ impl Visit<'_> {
         })
     }
 
+    /// Whether somebody is signed in, and acts as nobody else.
+    pub(super) fn is_oneself(&self) -> bool {
+        self.user
+            .as_ref()
+            .is_some_and(|user| user.acting().is_none())
+    }
+
     /// Whether it may be changed here: never while acting as a child.
     pub(super) fn may_change(&self, path: &str, manage: &str) -> bool {
-        let acting = self
-            .user
-            .as_ref()
-            .is_some_and(|user| user.acting().is_some());
-        !acting && self.may("POST", path, Some(manage))
+        self.is_oneself() && self.may("POST", path, Some(manage))
     }
 }

@@ -89,17 +89,27 @@ fn an_export_may_begin_at_a_checkpoint() {
     let Line::Entry { hash, .. } = serde_json::from_str(&book.lines[4]).unwrap() else {
         panic!("an entry")
     };
-    let start = |hash: String| Line::Start {
-        seq: 3,
+    let start = |seq: i64, hash: String| Line::Start {
+        seq,
         hash,
         checkpoint: Some(signed.clone()),
     };
-    let mut lines = vec![book.lines[0].clone(), start(hash).write().unwrap()];
+    let elsewhere = start(2, hash.clone()).write().unwrap();
+    let mut lines = vec![book.lines[0].clone(), start(3, hash).write().unwrap()];
     lines.extend_from_slice(&book.lines[6..]);
 
     assert_eq!(check(&lines).unwrap().entries, 6);
-    lines[1] = start("00".repeat(32)).write().unwrap();
-    assert!(matches!(check(&lines), Err(Fault::Checkpoint { .. })));
+    lines[1] = start(3, "00".repeat(32)).write().unwrap();
+    assert!(matches!(
+        check(&lines),
+        Err(Fault::Checkpoint { line: 2, .. })
+    ));
+    // The number of the entry is bound as well.
+    lines[1] = elsewhere;
+    assert!(matches!(
+        check(&lines),
+        Err(Fault::Checkpoint { line: 2, first: 2 })
+    ));
 }
 
 #[test]
@@ -260,6 +270,11 @@ fn a_beginning_that_nobody_signed_is_refused() {
         Line::Start {
             seq: 0,
             hash,
+            checkpoint: None,
+        },
+        Line::Start {
+            seq: 1,
+            hash: hex(&Hash::default()),
             checkpoint: None,
         },
     ] {

@@ -6,6 +6,34 @@ use super::browser::{Browser, between, sent_to};
 use crate::support::town::Town;
 
 #[tokio::test]
+async fn a_form_of_too_many_fields_is_refused_and_not_cut() {
+    let town = Town::new().await;
+    let key = town.operator_key().await;
+    let browser = Browser::signed_in(&town, &key.token).await;
+    let page = "/ui/accounts/new";
+    let hidden = browser.hidden(page).await;
+    let before = town.database().await;
+    // The last field counts.
+    let fields = |count: usize| -> Vec<(&str, &str)> {
+        let hidden = hidden.iter().map(|(name, value)| (&**name, &**value));
+        let many = std::iter::repeat_n(("more", "x"), count - hidden.len() - 1);
+        hidden.chain(many).chain([("name", "shop")]).collect()
+    };
+
+    let refused = browser.send(page, &fields(201)).await;
+
+    refused.status(400);
+    assert!(
+        refused.text().contains("More than 200 fields were sent"),
+        "{refused}"
+    );
+    assert_eq!(town.database().await, before);
+    browser.send(page, &fields(200)).await.status(303);
+    let query = "x=1&".repeat(201);
+    browser.get(&format!("/ui/keys?{query}")).await.status(400);
+}
+
+#[tokio::test]
 async fn a_form_that_is_not_ours_does_nothing() {
     let town = Town::new().await;
     let key = town.operator_key().await;
@@ -433,11 +461,32 @@ async fn signing_keys_are_for_operators() {
     operator
         .get("/ui/signing-keys/kid/revoke")
         .await
-        .status(200);
+        .status(404);
     operator
         .submit("/ui/signing-keys", "/ui/signing-keys/kid/revoke", &[])
         .await
         .status(404);
+
+    // The key that signs now has no successor that is known yet.
+    let list = town.operator().cli().get("/v1/signing-key/list").await.ok();
+    let items = list["items"].as_array().unwrap();
+    let find = |state: &str, env: &str| {
+        let found = items
+            .iter()
+            .find(|key| key["state"] == state && key["environment"] == env);
+        found.unwrap()["kid"].as_str().unwrap().to_owned()
+    };
+    for (state, environment, warned) in [
+        ("active", "live", true),
+        ("next", "live", false),
+        ("active", "test", false),
+    ] {
+        let path = format!("/ui/signing-keys/{}/revoke", find(state, environment));
+        let page = operator.get(&path).await;
+        page.status(200);
+        let warning = "no live session is minted";
+        assert_eq!(page.text().contains(warning), warned, "{page}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The pages themselves.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::browser::{Browser, between};
@@ -193,6 +195,65 @@ async fn what_will_hurt_is_told_in_time() {
                 other == name,
                 "{page}"
             );
+        }
+    }
+}
+
+/// The dashboard reads keys by the API, and the doctor asks the database; both mean the same.
+#[tokio::test]
+async fn the_dashboard_and_the_doctor_agree_on_what_is_unused() {
+    const DAY: i64 = 86_400;
+
+    let town = Town::new().await;
+    let key = town.operator().full_key().await;
+    let mut keys = BTreeMap::new();
+    for name in ["idle", "rotated", "used", "used_before", "disabled", "over"] {
+        let mut body = json!({"name": name, "unrestricted": true});
+        if name == "over" {
+            body["expiresAt"] = json!(town.now_ms() + 40 * DAY * 1000);
+        }
+        keys.insert(name, key.make_key(body).await);
+    }
+    let rotate = async |name: &str| {
+        let path = format!("/v1/token/{}/rotate", keys[name].id);
+        let overlap = json!({"overlapInSeconds": 10 * DAY});
+        key.post(&path, overlap).await.ok();
+    };
+    keys["used_before"].get("/v1/token/self/fetch").await.ok();
+    let path = format!("/v1/token/{}/update", keys["disabled"].id);
+    key.post(&path, json!({"enabled": false})).await.ok();
+    town.advance_secs(50 * DAY);
+    rotate("rotated").await;
+    keys["used"].get("/v1/token/self/fetch").await.ok();
+    town.advance_secs(1);
+    let edge = json!({"name": "edge", "unrestricted": true});
+    keys.insert("edge", key.make_key(edge).await);
+    town.write_batches().await;
+
+    let first = ["idle", "used_before"].as_slice();
+    let second = ["idle", "rotated", "used", "used_before"].as_slice();
+    let all = ["edge", "idle", "rotated", "used", "used_before"].as_slice();
+    for (later, unused) in [
+        (40 * DAY - 1, [].as_slice()),
+        (1, first),
+        (50 * DAY - 1, first),
+        (1, second),
+        (1, all),
+    ] {
+        town.advance_secs(later);
+        key.get("/v1/token/self/fetch").await.ok();
+        town.write_batches().await;
+        let browser = Browser::signed_in(&town, &key.token).await;
+        let page = browser.get("/ui/keys?state=unused").await.text();
+        let doctor = town.app().examine().await.unwrap().unused;
+        for (name, made) in &keys {
+            let expected = unused.contains(name);
+            assert_eq!(
+                page.contains(&format!(">{name}</a>")),
+                expected,
+                "{name}, {unused:?}"
+            );
+            assert_eq!(doctor.contains(&made.id), expected, "{name}, {unused:?}");
         }
     }
 }

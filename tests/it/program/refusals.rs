@@ -312,3 +312,32 @@ fn a_setting_that_is_wrong_is_named_with_its_source() {
     ran.refused(3, &["bad.key", "32 bytes"]);
     assert!(!place.master_key().exists());
 }
+
+#[test]
+fn a_direct_address_that_leads_nowhere_is_named_without_its_password() {
+    let place = Place::sqlite();
+    let port = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let mut command = place.hallpass(&[]);
+    command
+        .env(
+            "HALLPASS_DATABASE_URL",
+            "postgres://hallpass@pooler.invalid/x",
+        )
+        .env(
+            "HALLPASS_DATABASE_DIRECT_URL",
+            format!("postgres://hallpass:hunter2@127.0.0.1:{port}/x"),
+        );
+
+    let there = format!("hallpass:…@127.0.0.1:{port}/x");
+    let output = command.output().unwrap();
+
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("database_direct_url"), "{said}");
+    assert!(said.contains(&there), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    assert!(!said.contains("pooler.invalid"), "{said}");
+}

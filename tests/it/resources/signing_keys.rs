@@ -154,6 +154,51 @@ async fn a_revoked_key_signs_nothing_and_verifies_nothing() {
 }
 
 #[tokio::test]
+async fn a_revocation_says_until_when_nothing_is_signed() {
+    let town = Town::new().await;
+    let operator = town.operator_key().await;
+    let key = town.account("shop").await.full_key().await;
+    let routes = json!({"allowedRoutes": ["**"]});
+    let gap = async |state: &str| {
+        let list = operator.get("/v1/signing-key/list").await.ok();
+        let items = list["items"].as_array().unwrap();
+        let of_state = |key: &&Value| key["environment"] == "live" && key["state"] == state;
+        let found = items.iter().find(of_state).unwrap();
+        (
+            found["kid"].as_str().unwrap().to_owned(),
+            found["unsignedUntil"].clone(),
+        )
+    };
+    let until = town.now_ms() + LEAD_SECS * 1000;
+    assert_eq!(gap("next").await.1, Value::Null);
+    town.advance_secs(LEAD_SECS - 1);
+    let (active, foreseen) = gap("active").await;
+    assert_eq!(foreseen, json!(until));
+
+    let path = format!("/v1/signing-key/{active}/revoke");
+    let answer = operator.post(&path, json!({})).await.ok();
+
+    assert_eq!(answer["unsignedUntil"], json!(until));
+    town.nobody().get("/readyz").await.status(503);
+    key.post("/v1/session/create", routes.clone())
+        .await
+        .status(503);
+    // Until then the others are no way out, and say so.
+    assert_eq!(gap("next").await.1, json!(until));
+    town.advance_secs(1);
+    town.nobody().get("/readyz").await.status(200);
+    key.session(routes).await;
+
+    town.advance_secs(LEAD_SECS);
+    let (active, foreseen) = gap("active").await;
+    assert_eq!(foreseen, Value::Null);
+    let path = format!("/v1/signing-key/{active}/revoke");
+    let answer = operator.post(&path, json!({})).await.ok();
+    assert_eq!(answer.get("unsignedUntil"), None);
+    town.nobody().get("/readyz").await.status(200);
+}
+
+#[tokio::test]
 async fn the_algorithm_is_changed_by_rotation_and_every_token_goes_on_verifying() {
     let town = Town::new().await;
     let operator = town.operator_key().await;

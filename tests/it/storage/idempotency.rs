@@ -72,21 +72,17 @@ async fn an_answer_is_kept_until_it_expires(db: &TestDatabase) {
             .unwrap()
     );
     assert_eq!(
-        idempotency::prune(tx.conn(), Some(ID), at(4_999))
+        idempotency::prune(tx.conn(), ID, at(4_999)).await.unwrap(),
+        0
+    );
+    assert_eq!(
+        idempotency::prune(tx.conn(), b"else", at(9_000))
             .await
             .unwrap(),
         0
     );
     assert_eq!(
-        idempotency::prune(tx.conn(), Some(b"else"), at(9_000))
-            .await
-            .unwrap(),
-        0
-    );
-    assert_eq!(
-        idempotency::prune(tx.conn(), Some(ID), at(5_000))
-            .await
-            .unwrap(),
+        idempotency::prune(tx.conn(), ID, at(5_000)).await.unwrap(),
         1
     );
     assert!(
@@ -95,13 +91,13 @@ async fn an_answer_is_kept_until_it_expires(db: &TestDatabase) {
             .unwrap()
     );
     assert_eq!(
-        idempotency::prune(tx.conn(), None, at(8_999))
+        idempotency::prune_expired(tx.conn(), at(8_999), 10)
             .await
             .unwrap(),
         1
     );
     assert_eq!(
-        idempotency::prune(tx.conn(), None, at(9_000))
+        idempotency::prune_expired(tx.conn(), at(9_000), 10)
             .await
             .unwrap(),
         1

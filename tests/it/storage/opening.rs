@@ -184,6 +184,23 @@ async fn a_postgres_that_is_not_there_is_said_to_be() {
 }
 
 #[tokio::test]
+async fn of_two_addresses_the_one_that_leads_nowhere_is_named() {
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let direct = format!("postgres://nobody:secret@127.0.0.1:{port}/x");
+    let size = PoolSize { max: 2 };
+
+    let opened = Store::open_pooled("postgres://pooler/x", &direct, size).await;
+
+    let error = opened.unwrap_err();
+    assert!(matches!(error, OpenError::Direct(_)), "{error:?}");
+    assert!(error.to_string().contains("database_direct_url"));
+    assert!(!format!("{error:?}").contains("secret"));
+}
+
+#[tokio::test]
 async fn a_postgres_that_may_lose_writes_is_refused() {
     let Some(db) = TestDatabase::fresh(Kind::Postgres).await else {
         return;

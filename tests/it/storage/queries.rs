@@ -315,6 +315,7 @@ async fn call_what_belongs_to(
         sessions::ledger(tx.conn(), &root.id, &page).await.unwrap();
         audit::list(tx.conn(), &root.id, &page).await.unwrap();
     }
+    assert!(sessions::may_prune(tx.conn()).await.unwrap());
     sessions::prune(tx.conn(), now, 10).await.unwrap();
 }
 
@@ -351,10 +352,10 @@ async fn call_what_belongs_to_nobody(tx: &mut Tx, maker: &Maker, root: &Account)
         .await
         .unwrap();
     idempotency::find(tx.conn(), b"id", now).await.unwrap();
-    idempotency::prune(tx.conn(), Some(b"id"), now)
+    idempotency::prune(tx.conn(), b"id", now).await.unwrap();
+    idempotency::prune_expired(tx.conn(), now, 10)
         .await
         .unwrap();
-    idempotency::prune(tx.conn(), None, now).await.unwrap();
     instance::insert(tx.conn(), &root.id, now).await.unwrap();
     instance::operator(tx.conn()).await.unwrap();
 

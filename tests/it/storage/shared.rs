@@ -78,6 +78,24 @@ async fn a_node_hears_of_a_change_and_not_of_a_file() {
     assert!(file.store().await.hints().await.unwrap().is_none());
 }
 
+#[tokio::test]
+async fn one_node_at_a_time_drops_sessions() {
+    let Some(db) = TestDatabase::fresh(Kind::Postgres).await else {
+        return;
+    };
+    let (one, other) = (db.store().await, db.store().await);
+    let mut first = one.write().await.unwrap();
+    assert!(sessions::may_prune(first.conn()).await.unwrap());
+
+    let mut second = other.write().await.unwrap();
+    assert!(!sessions::may_prune(second.conn()).await.unwrap());
+    drop(second);
+
+    first.commit().await.unwrap();
+    let mut second = other.write().await.unwrap();
+    assert!(sessions::may_prune(second.conn()).await.unwrap());
+}
+
 /// What a session is set to.
 async fn setting(conn: Conn<'_>, name: &str) -> String {
     let Conn::Postgres(conn) = conn else {
