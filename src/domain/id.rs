@@ -56,14 +56,14 @@ fn encode(value: u128, text: &mut String) {
 
 /// The 128 bits of a suffix; nothing when it stands for more, as none does that was made here.
 fn decode(suffix: &str) -> Option<u128> {
-    let digits = suffix.bytes().enumerate().map(|(place, byte)| {
+    let mut digits = suffix.bytes().enumerate().map(|(place, byte)| {
         let digit = ALPHABET
             .iter()
             .position(|of_alphabet| *of_alphabet == byte)?;
         let digit = u128::try_from(digit).ok()?;
         (place > 0 || digit < 8).then_some(digit)
     });
-    digits.fold(Some(0), |number, digit| Some((number? << 5) | digit?))
+    digits.try_fold(0, |number, digit| Some((number << 5) | digit?))
 }
 
 fn is_suffix(text: &str) -> bool {

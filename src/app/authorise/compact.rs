@@ -10,20 +10,19 @@
 //! Only keys that were read from the database and found alive come in, so nobody fills it with keys
 //! that do not exist.
 
-use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::recall::{KnownKey, weigh_account, weigh_key, weigh_object, weigh_profile};
+use self::parts::{Family, Grade, Moment, Owner, Shape, Texts, in_common, to_secs, without_expiry};
+use super::recall::KnownKey;
 use crate::app::compact::{Named, Pool, Table};
 use crate::app::memory::Weigh;
-use crate::domain::account::{Account, AccountChain, Profile};
-use crate::domain::api_key::{ApiKey, KeyChain, KeyProfile};
+use crate::domain::account::Profile;
+use crate::domain::api_key::{ApiKey, KeyChain};
 use crate::domain::effective::Effective;
-use crate::domain::id::{AccountId, KeyId};
-use crate::domain::liveness::{LogId, Position, Rev, Tag};
+use crate::domain::id::KeyId;
+use crate::domain::liveness::{Position, Rev, Tag};
 use crate::domain::secret::KeyDigest;
-use crate::domain::text::JsonObject;
 use crate::domain::time::Timestamp;
 
 /// Parts with a lock each.
@@ -64,53 +63,6 @@ struct Record {
     shape: Arc<Shape>,
 }
 
-/// What only keys share that are described alike.
-#[derive(Debug, PartialEq)]
-struct Shape {
-    name: Option<Box<str>>,
-    external_id: Option<Box<str>>,
-    long: Option<Box<(Option<String>, Option<JsonObject>)>>,
-    expires_at: Option<Timestamp>,
-    line_cut_at: Option<Position>,
-    grade: Arc<Grade>,
-}
-
-/// What keys share that may do the same.
-#[derive(Debug, PartialEq)]
-struct Grade {
-    log: LogId,
-    /// A key without all that stands in records and shapes.
-    key: ApiKey,
-    makers: Arc<[ApiKey]>,
-    /// Without an expiry.
-    effective: Arc<Effective>,
-}
-
-/// What the keys of one account share.
-#[derive(Debug, PartialEq)]
-struct Owner {
-    id: [u8; 16],
-    tag: Tag,
-    child_tag: Tag,
-    parent_tag: Tag,
-    created_at: Moment,
-    updated_at: Moment,
-    profile: Option<Box<Profile>>,
-    family: Arc<Family>,
-}
-
-/// What sibling accounts share.
-#[derive(Debug, PartialEq)]
-struct Family {
-    /// An account without all that stands in its owner.
-    account: Account,
-    above: Arc<[Account]>,
-}
-
-/// An instant in six bytes, or none.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Moment([u8; 6]);
-
 impl CompactKeys {
     /// None yet, and never more than so many bytes, about.
     pub(super) fn new(bytes_max: usize) -> Self {
@@ -148,15 +100,6 @@ impl CompactKeys {
         let shard = self.shard(digest)?.read();
         let shard = shard.unwrap_or_else(PoisonError::into_inner);
         shard.get(digest.as_bytes()).map(Record::restore)
-    }
-
-    /// Whether a secret is here.
-    pub(super) fn has(&self, digest: &KeyDigest) -> bool {
-        let Some(shard) = self.shard(digest) else {
-            return false;
-        };
-        let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-        shard.get(digest.as_bytes()).is_some()
     }
 
     /// Takes in a key that was read and found alive.
@@ -249,9 +192,7 @@ impl CompactKeys {
             effective: without_expiry(effective),
         };
         let shape = Shape {
-            name: texts.name,
-            external_id: texts.external_id,
-            long: texts.long,
+            texts,
             expires_at: key.expires_at,
             line_cut_at: key.line_cut_at,
             grade: self.grades.one(grade).0,
@@ -306,7 +247,7 @@ impl Record {
             depth: common.depth,
             environment: common.environment,
             kind: common.kind,
-            profile: self.shape.profile(),
+            profile: self.shape.texts.restore(),
             enabled: common.enabled,
             operator: common.operator,
             declared_unrestricted: common.declared_unrestricted,
@@ -350,244 +291,6 @@ impl Named for Record {
     }
 }
 
-/// What people wrote about a key.
-struct Texts {
-    name: Option<Box<str>>,
-    external_id: Option<Box<str>>,
-    long: Option<Box<(Option<String>, Option<JsonObject>)>>,
-}
-
-impl Texts {
-    fn of(profile: &KeyProfile) -> Self {
-        let KeyProfile {
-            name,
-            description,
-            meta,
-            external_id,
-        } = profile;
-        let long = (description.clone(), meta.clone());
-        Self {
-            name: name.as_deref().map(Box::from),
-            external_id: external_id.as_deref().map(Box::from),
-            long: (long != (None, None)).then(|| Box::new(long)),
-        }
-    }
-
-    fn weigh(&self) -> usize {
-        weigh_texts(&self.name, &self.external_id, &self.long)
-    }
-}
-
-fn weigh_texts(
-    name: &Option<Box<str>>,
-    external_id: &Option<Box<str>>,
-    long: &Option<Box<(Option<String>, Option<JsonObject>)>>,
-) -> usize {
-    const ALLOCATION: usize = 16;
-    let short = [name, external_id];
-    let long = long.as_deref().map_or(0, |(description, meta)| {
-        size_of::<(Option<String>, Option<JsonObject>)>()
-            + ALLOCATION
-            + description.as_ref().map_or(0, String::len)
-            + meta.as_ref().map_or(0, weigh_object)
-    });
-    short
-        .into_iter()
-        .flatten()
-        .map(|text| text.len() + ALLOCATION)
-        .sum::<usize>()
-        + long
-}
-
-impl Shape {
-    fn profile(&self) -> KeyProfile {
-        let (description, meta) = self.long.as_deref().cloned().unwrap_or_default();
-        KeyProfile {
-            name: self.name.as_deref().map(str::to_owned),
-            description,
-            meta,
-            external_id: self.external_id.as_deref().map(str::to_owned),
-        }
-    }
-}
-
-impl Owner {
-    fn restore(&self) -> AccountChain {
-        let common = &self.family.account;
-        let account = Account {
-            id: AccountId::from_bytes(self.id),
-            parent: common.parent.clone(),
-            depth: common.depth,
-            profile: self.profile.as_deref().cloned().unwrap_or_default(),
-            state: common.state,
-            can_impersonate: common.can_impersonate,
-            impersonation_policy: common.impersonation_policy,
-            tag: self.tag,
-            child_tag: self.child_tag,
-            parent_tag: self.parent_tag,
-            denied_at: common.denied_at,
-            barred_at: common.barred_at,
-            created_at: self.created_at.or_zero(),
-            updated_at: self.updated_at.or_zero(),
-        };
-        AccountChain::below(account, Arc::clone(&self.family.above))
-    }
-}
-
-impl Family {
-    fn of(chain: &AccountChain) -> Self {
-        const NONE: Tag = Tag::from_i64(0);
-        let account = Account {
-            id: AccountId::from_bytes([0; 16]),
-            profile: Profile::default(),
-            tag: NONE,
-            child_tag: NONE,
-            parent_tag: NONE,
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
-            ..chain.account().clone()
-        };
-        Self {
-            account,
-            above: chain.shared_above(),
-        }
-    }
-}
-
-/// What a key may have in common with others.
-fn in_common(key: &ApiKey) -> ApiKey {
-    ApiKey {
-        id: KeyId::from_bytes([0; 16]),
-        account: AccountId::from_bytes([0; 16]),
-        profile: KeyProfile::default(),
-        expires_at: None,
-        tag: Tag::from_i64(0),
-        line_tag: Tag::from_i64(0),
-        made_at: Position::new(0),
-        line_cut_at: None,
-        created_at: Timestamp::from_millis(0),
-        updated_at: Timestamp::from_millis(0),
-        ..key.clone()
-    }
-}
-
-fn without_expiry(effective: &Arc<Effective>) -> Arc<Effective> {
-    if effective.expires_at.is_none() {
-        return Arc::clone(effective);
-    }
-    Arc::new(Effective {
-        expires_at: None,
-        ..Effective::clone(effective)
-    })
-}
-
-fn to_secs(millis: i64) -> u32 {
-    u32::try_from(millis / 1_000).unwrap_or(0)
-}
-
-impl Moment {
-    const NONE: Self = Self([0xff; 6]);
-
-    /// Nothing when it does not fit.
-    fn of(at: Option<Timestamp>) -> Option<Self> {
-        let Some(at) = at else {
-            return Some(Self::NONE);
-        };
-        let [first, second, bytes @ ..] = at.millis().to_be_bytes();
-        let moment = Self(bytes);
-        ([first, second] == [0, 0] && moment != Self::NONE).then_some(moment)
-    }
-
-    fn get(self) -> Option<Timestamp> {
-        let [a, b, c, d, e, f] = self.0;
-        let millis = i64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-        (self != Self::NONE).then_some(Timestamp::from_millis(millis))
-    }
-
-    fn or_zero(self) -> Timestamp {
-        self.get().unwrap_or(Timestamp::from_millis(0))
-    }
-}
-
-// Equality is total: what is kept as JSON has no number that does not equal itself. Hashes cover what
-// mostly tells them apart.
-
-impl Eq for Shape {}
-impl Eq for Grade {}
-impl Eq for Owner {}
-impl Eq for Family {}
-
-impl Hash for Shape {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-        self.external_id.hash(state);
-        self.expires_at.hash(state);
-        Arc::as_ptr(&self.grade).hash(state);
-    }
-}
-
-impl Hash for Grade {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let ApiKey {
-            maker,
-            grantors,
-            restrictions,
-            ..
-        } = &self.key;
-        maker.hash(state);
-        grantors.hash(state);
-        restrictions.routes.hash(state);
-        restrictions.session.routes.hash(state);
-        for bindings in [&restrictions.bindings, &restrictions.session.bindings] {
-            for named in bindings.iter() {
-                named.hash(state);
-            }
-        }
-    }
-}
-
-impl Hash for Owner {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.id.hash(state);
-    }
-}
-
-impl Hash for Family {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.account.parent.hash(state);
-        self.account.denied_at.map(Position::get).hash(state);
-    }
-}
-
-impl Weigh for Shape {
-    fn weigh(&self) -> usize {
-        size_of::<Self>() + weigh_texts(&self.name, &self.external_id, &self.long)
-    }
-}
-
-impl Weigh for Grade {
-    fn weigh(&self) -> usize {
-        let keys = std::iter::once(&self.key).chain(&*self.makers);
-        size_of::<Self>() + size_of::<Effective>() + keys.map(weigh_key).sum::<usize>()
-    }
-}
-
-impl Weigh for Owner {
-    fn weigh(&self) -> usize {
-        let texts = self
-            .profile
-            .as_deref()
-            .map_or(0, |profile| size_of::<Profile>() + weigh_profile(profile));
-        size_of::<Self>() + texts
-    }
-}
-
-impl Weigh for Family {
-    fn weigh(&self) -> usize {
-        let accounts = std::iter::once(&self.account).chain(&*self.above);
-        size_of::<Self>() + accounts.map(weigh_account).sum::<usize>()
-    }
-}
-
+mod parts;
 #[cfg(test)]
 mod tests;

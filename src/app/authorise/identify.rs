@@ -128,8 +128,7 @@ impl App {
     ) -> Result<(KeyChain, Option<Timestamp>), Error> {
         let address = presented.facts.address;
         let clock_ms = self.clock.monotonic_ms();
-        let blocked = self.limiter.blocked(address, digest, clock_ms);
-        if let Some(retry_ms) = blocked.filter(|_| !self.remembered.was_good(digest)) {
+        if let Some(retry_ms) = self.limiter.blocked(address, digest, clock_ms) {
             return Err(Error::too_many(retry_ms));
         }
         match self.find_key(reborrow(&mut conn), digest, now).await? {

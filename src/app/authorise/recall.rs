@@ -7,6 +7,7 @@
 //!
 //! [`Pulse::as_of`]: crate::app::pulse::Pulse::as_of
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -17,9 +18,13 @@ use crate::app::error::Error;
 use crate::app::memory::{ByDigest, Memory, Quick, Weigh};
 use crate::domain::account::{Account, AccountChain, Profile};
 use crate::domain::api_key::{ApiKey, KeyChain};
+use crate::domain::binding::Bindings;
 use crate::domain::effective::Effective;
 use crate::domain::id::AccountId;
 use crate::domain::liveness::{Rev, Tags};
+use crate::domain::origin::Domains;
+use crate::domain::permission::Permissions;
+use crate::domain::restrictions::Restrictions;
 use crate::domain::run_as::{RunAs, act_as};
 use crate::domain::secret::KeyDigest;
 use crate::domain::text::Email;
@@ -89,11 +94,6 @@ impl Remembered {
             + self.tokens.bytes()
             + self.accounts.bytes()
             + self.emails.bytes()
-    }
-
-    /// Whether a secret was that of a key, alive, when it was looked up.
-    pub(super) fn was_good(&self, digest: &KeyDigest) -> bool {
-        self.compact.has(digest)
     }
 
     /// Remembers a key that was read as of a position.
@@ -203,13 +203,13 @@ impl App {
         let asked_at_ms = self.pulse.asked_at_ms();
         let (known, in_little) = self.remembered.recall_key(digest)?;
         let mut rev = self.pulse.as_of(&known.rows, known.read_at)?;
-        if in_little {
-            self.remembered.in_full(digest, &known, rev);
-        }
         let works = known.secret_expires_at.is_none_or(|at| at > now)
             && known.chain.check_alive(now).is_ok();
         if !works {
             return None;
+        }
+        if in_little {
+            self.remembered.in_full(digest, &known, rev);
         }
         let mut child = None;
         if let Some(wish) = &presented.wish {
@@ -388,6 +388,8 @@ pub(super) fn weigh_profile(profile: &Profile) -> usize {
 
 pub(super) fn weigh_key(key: &ApiKey) -> usize {
     const PATTERN: usize = 300;
+    // Once in the key, and once in what is effective.
+    const ENTRY: usize = 2 * 64;
     let restrictions = &key.restrictions;
     let sets = [&restrictions.routes, &restrictions.session.routes];
     let profile = &key.profile;
@@ -400,6 +402,28 @@ pub(super) fn weigh_key(key: &ApiKey) -> usize {
                 .flatten()
                 .map(|set| set.patterns().len())
                 .sum::<usize>()
+        + ENTRY * entries(restrictions)
         + texts.into_iter().flatten().map(String::len).sum::<usize>()
         + profile.meta.as_ref().map_or(0, weigh_object)
+}
+
+/// How many values the lists of a key have, routes aside.
+fn entries(restrictions: &Restrictions) -> usize {
+    let session = &restrictions.session;
+    let bindings = [&restrictions.bindings, &session.bindings];
+    let permissions = [&restrictions.permissions, &session.permissions];
+    let domains = [&restrictions.domains, &session.domains];
+    let bound = bindings.into_iter().flat_map(Bindings::iter);
+    bound.map(|(_, values)| values.len()).sum::<usize>()
+        + permissions
+            .into_iter()
+            .flatten()
+            .flat_map(Permissions::iter)
+            .count()
+        + domains
+            .into_iter()
+            .flatten()
+            .flat_map(Domains::iter)
+            .count()
+        + session.audiences.as_ref().map_or(0, BTreeSet::len)
 }

@@ -1,13 +1,18 @@
 use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::account::{Account, AccountChain};
 use crate::domain::account::{AccountState, ImpersonationPolicy};
 use crate::domain::api_key::Ended;
+use crate::domain::api_key::KeyProfile;
 use crate::domain::config::Config;
 use crate::domain::environment::Environment;
+use crate::domain::id::AccountId;
+use crate::domain::liveness::LogId;
 use crate::domain::permission::Vocabulary;
 use crate::domain::restrictions::Restrictions;
 use crate::domain::secret::KeyKind;
@@ -239,7 +244,7 @@ fn a_key_of_which_much_is_written_is_not_taken() {
 
     compact.put(&digest, &known);
 
-    assert!(!compact.has(&digest));
+    assert!(compact.get(&digest).is_none());
     assert_eq!(compact.pooled_bytes(), 0);
 }
 
@@ -279,4 +284,140 @@ fn a_moment_is_an_instant_or_none() {
             .iter()
             .all(|secs| *secs == 0)
     );
+}
+
+/// A key of which the digest says everything, out of few that are alike in part.
+fn of_digest(digest: &KeyDigest) -> KnownKey {
+    let [number, owner, kind, name, ..] = *digest.as_bytes();
+    let dice = [0, 0, 0, usize::from(name % 3), 0, usize::from(kind % 8)];
+    let accounts = vec![
+        account(owner % 3, Some(9), [usize::from(kind % 2), 0, 0, 0]),
+        account(9, None, [0; 4]),
+    ];
+    known(
+        key(number, owner % 3, dice),
+        vec![key(50, 9, [0; 6])],
+        accounts,
+        0,
+    )
+}
+
+#[test]
+fn whoever_comes_and_goes_at_once_each_key_is_that_of_its_secret() {
+    // So little that what is shared goes and comes again all the time.
+    let compact = CompactKeys::new(96 << 10);
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let compact = &compact;
+            scope.spawn(move || {
+                let entropy: &dyn Entropy = &SeededEntropy::new(seed % 2);
+                let mut of_late = Vec::new();
+                for turn in 0..2_000_i64 {
+                    let digest = digest(entropy);
+                    let known = of_digest(&digest);
+                    compact.put(&digest, &known);
+                    compact.noted(&digest, at(turn));
+                    of_late.push(digest);
+                    let earlier = of_late.len().saturating_sub(20);
+                    for digest in of_late.get(earlier..).into_iter().flatten().step_by(5) {
+                        if let Some(found) = compact.get(digest) {
+                            assert_same(&found, &of_digest(digest));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    for shard in &compact.shards {
+        while let Some(record) = shard.write().unwrap().take_one() {
+            compact.release(record);
+        }
+    }
+    assert_eq!(compact.pooled_bytes(), 0);
+    assert_eq!((compact.shapes.len(), compact.grades.len()), (0, 0));
+    assert_eq!((compact.owners.len(), compact.families.len()), (0, 0));
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[test]
+fn nothing_that_callers_choose_is_told_apart_by_comparison_alone() {
+    let grade = |config: Value| {
+        let config: Config = serde_json::from_value(config).unwrap();
+        let mut key = in_common(&key(1, 1, [0; 6]));
+        key.restrictions = config.parse(&Vocabulary::default()).unwrap();
+        Grade {
+            log: LogId::from_i64(1),
+            effective: Arc::new(key.effective()),
+            makers: Arc::new([]),
+            key,
+        }
+    };
+    let grades: BTreeSet<u64> = [
+        json!({}),
+        json!({"permissions": ["bots:read"]}),
+        json!({"domains": ["example.com"]}),
+        json!({"cidrs": ["192.0.2.0/24"]}),
+        json!({"rateLimit": {"requests": 3, "perSeconds": 5}}),
+        json!({"rateLimit": {"requests": 4, "perSeconds": 5}}),
+        json!({"bindings": {"bot": ["b1"]}}),
+        json!({"session": {"bindings": {"bot": ["b1"]}}}),
+        json!({"session": {"audiences": ["x"]}}),
+        json!({"session": {"maxDurationInSeconds": 5}}),
+        json!({"impersonation": true}),
+        json!({"manage": ["tokens"]}),
+    ]
+    .map(|config| hash_of(&grade(config)))
+    .into();
+    assert_eq!(grades.len(), 12);
+
+    let grade = Arc::new(grade(json!({})));
+    let shape = |description: &str, meta: Value, cut: i64| Shape {
+        texts: Texts::of(&KeyProfile {
+            description: Some(description.to_owned()),
+            meta: meta.as_object().cloned(),
+            ..KeyProfile::default()
+        }),
+        expires_at: None,
+        line_cut_at: Some(Position::new(cut)),
+        grade: Arc::clone(&grade),
+    };
+    let shapes: BTreeSet<u64> = [
+        shape("a", json!({}), 0),
+        shape("b", json!({}), 0),
+        shape("a", json!({"a": 1}), 0),
+        shape("a", json!({"a": 2}), 0),
+        shape("a", json!({}), 1),
+    ]
+    .iter()
+    .map(hash_of)
+    .collect();
+    assert_eq!(shapes.len(), 5);
+}
+
+#[test]
+fn what_was_written_reads_as_it_was_written_though_it_equals_what_another_wrote() {
+    let entropy: &dyn Entropy = &SeededEntropy::new(6);
+    let compact = CompactKeys::new(1 << 20);
+    for meta in [
+        r#"{"a":1,"b":0.0}"#,
+        r#"{"b":0.0,"a":1}"#,
+        r#"{"a":1,"b":-0.0}"#,
+    ] {
+        let mut known = plain(1, 1);
+        let mut key = known.chain.key().clone();
+        key.profile.meta = Some(serde_json::from_str(meta).unwrap());
+        let accounts = Arc::clone(known.chain.accounts());
+        known.chain = Arc::new(KeyChain::new(key, Vec::new(), accounts));
+        let digest = digest(entropy);
+        compact.put(&digest, &known);
+
+        let restored = compact.get(&digest).unwrap();
+        let written = restored.chain.key().profile.meta.as_ref().unwrap();
+        assert_eq!(serde_json::to_string(written).unwrap(), meta);
+    }
 }
