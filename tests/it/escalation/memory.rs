@@ -2,6 +2,9 @@
 //! or narrows a key is in force for the very next request of the node that did it, and for the
 //! others as soon as they hear of it.
 
+use hallpass::domain::environment::Environment;
+use hallpass::domain::secret::{KeyKind, PlainKey};
+use hallpass::entropy::SeededEntropy;
 use serde_json::{Value, json};
 
 use super::support::{MINT, TOKENS, as_child, is_alive, is_dead, post};
@@ -187,6 +190,41 @@ async fn what_expired_is_refused_though_it_is_remembered_in_little() {
     for key in [&key, &maker, &made] {
         is_dead(&town, &key.token).await;
     }
+}
+
+#[tokio::test]
+async fn nobody_fills_the_memory_with_secrets_that_open_nothing() {
+    let Street {
+        town, owner, key, ..
+    } = street().await;
+    let path = format!("/v1/token/{}/delete", key.id);
+    owner.post(&path, json!({})).await.ok();
+    let remembered = async || {
+        let metrics = town.nobody().get("/metrics").await.text();
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("hallpass_remembered_bytes "));
+        line.unwrap().to_owned()
+    };
+    warm(&town, &owner.token).await;
+    let before = remembered().await;
+    assert!(!before.ends_with(" 0"), "{before}");
+
+    let entropy = SeededEntropy::new(99);
+    for turn in 0..200 {
+        let unknown = PlainKey::generate(KeyKind::Secret, Environment::Live, &entropy).unwrap();
+        is_dead_or_limited(&town, unknown.expose()).await;
+        is_dead_or_limited(&town, &format!("{}x{turn}", unknown.expose())).await;
+        is_dead_or_limited(&town, &format!("imported-{turn}-{}", "y".repeat(32))).await;
+    }
+    is_dead_or_limited(&town, &key.token).await;
+
+    assert_eq!(remembered().await, before);
+}
+
+async fn is_dead_or_limited(town: &Town, credential: &str) {
+    let answer = town.bearer(credential).get("/v1/token/self/fetch").await;
+    assert!([401, 429].contains(&answer.status.as_u16()), "{answer}");
 }
 
 /// Every way to end a key, by name.
