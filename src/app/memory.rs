@@ -131,6 +131,15 @@ impl<K: Eq + Hash, V: Weigh, S: BuildHasher + Clone + Default> Memory<K, V, S> {
         }
     }
 
+    /// Forgets everything.
+    pub fn forget(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            shard.slots.clear();
+            shard.bytes = 0;
+        }
+    }
+
     /// How many bytes are taken up, about.
     pub fn bytes(&self) -> usize {
         let bytes = |shard: &RwLock<Shard<K, V, S>>| {

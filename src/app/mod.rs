@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod authorise;
 pub mod change;
+mod compact;
 pub mod dashboard;
 pub mod doctor;
 mod domains;

@@ -1,5 +1,7 @@
 //! Accounts: a tree, at most eight deep, in which a parent may act as its direct children.
 
+use std::sync::Arc;
+
 use super::id::AccountId;
 use super::liveness::{Position, Tag, Tags};
 use super::text::{Email, JsonObject};
@@ -119,12 +121,17 @@ pub struct Account {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountChain {
     account: Account,
-    above: Vec<Account>,
+    above: Arc<[Account]>,
 }
 
 impl AccountChain {
     /// An account and all above it, nearest first.
-    pub const fn new(account: Account, above: Vec<Account>) -> Self {
+    pub fn new(account: Account, above: Vec<Account>) -> Self {
+        Self::below(account, above.into())
+    }
+
+    /// The same, with those above shared by all that are below them.
+    pub const fn below(account: Account, above: Arc<[Account]>) -> Self {
         Self { account, above }
     }
 
@@ -133,9 +140,14 @@ impl AccountChain {
         &self.account
     }
 
+    /// Those above it, nearest first, to be shared with others below them.
+    pub fn shared_above(&self) -> Arc<[Account]> {
+        Arc::clone(&self.above)
+    }
+
     /// Itself, its parent, and so on to the root.
     pub fn iter(&self) -> impl Iterator<Item = &Account> {
-        std::iter::once(&self.account).chain(&self.above)
+        std::iter::once(&self.account).chain(&*self.above)
     }
 
     /// Whether it and every account above it are active. A chain with a gap in it is not: what is

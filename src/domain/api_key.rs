@@ -124,13 +124,22 @@ pub enum KeyDead {
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyChain {
     key: ApiKey,
-    makers: Vec<ApiKey>,
+    makers: Arc<[ApiKey]>,
     accounts: Arc<AccountChain>,
 }
 
 impl KeyChain {
     /// A key, its makers nearest first, and its account.
     pub fn new(key: ApiKey, makers: Vec<ApiKey>, accounts: impl Into<Arc<AccountChain>>) -> Self {
+        Self::made_by(key, makers.into(), accounts)
+    }
+
+    /// The same, with makers that are shared by all that they made.
+    pub fn made_by(
+        key: ApiKey,
+        makers: Arc<[ApiKey]>,
+        accounts: impl Into<Arc<AccountChain>>,
+    ) -> Self {
         Self {
             key,
             makers,
@@ -148,6 +157,11 @@ impl KeyChain {
         &self.makers
     }
 
+    /// Its makers, to be shared with other keys that they made.
+    pub fn shared_makers(&self) -> Arc<[ApiKey]> {
+        Arc::clone(&self.makers)
+    }
+
     /// Its account with all above it.
     pub const fn accounts(&self) -> &Arc<AccountChain> {
         &self.accounts
@@ -156,7 +170,7 @@ impl KeyChain {
     /// The tags that are touched when one of these rows, or a secret of the key, changes.
     pub fn rows(&self) -> Tags {
         let mut tags = self.accounts.rows();
-        for key in std::iter::once(&self.key).chain(&self.makers) {
+        for key in std::iter::once(&self.key).chain(&*self.makers) {
             tags.add(key.line_tag);
         }
         tags
@@ -176,7 +190,7 @@ impl KeyChain {
             return Err(KeyDead::Disabled);
         }
         let mut made = &self.key;
-        for maker in &self.makers {
+        for maker in &*self.makers {
             if maker.line_cut_at.is_some_and(|cut| made.made_at <= cut) {
                 return Err(KeyDead::Ended);
             }
@@ -202,7 +216,7 @@ impl KeyChain {
     /// Whether every maker is there, and the account is the key's own. What is missing could be
     /// what ended.
     fn is_whole(&self) -> bool {
-        let keys = std::iter::once(&self.key).chain(&self.makers);
+        let keys = std::iter::once(&self.key).chain(&*self.makers);
         self.key.account == self.accounts.account().id
             && keys.map(|key| key.maker.as_ref()).eq(self
                 .makers
@@ -230,7 +244,7 @@ impl KeyChain {
         let mut tags = Tags::new();
         tags.add(self.key.tag);
         tags.add(self.key.line_tag);
-        for maker in &self.makers {
+        for maker in &*self.makers {
             tags.add(maker.line_tag);
         }
         self.accounts.add_tags(&mut tags);

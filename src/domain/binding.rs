@@ -70,7 +70,7 @@ pub fn is_value(text: &str) -> bool {
 
 /// For each narrowed dimension the values that are allowed. An absent dimension is not narrowed; an
 /// empty list allows nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Bindings(BTreeMap<Dimension, BTreeSet<String>>);
 
 /// The values that a request names, at most one in a dimension.

@@ -54,6 +54,18 @@ fn encode(value: u128, text: &mut String) {
     }
 }
 
+/// The 128 bits of a suffix; nothing when it stands for more, as none does that was made here.
+fn decode(suffix: &str) -> Option<u128> {
+    let mut digits = suffix.bytes().enumerate().map(|(place, byte)| {
+        let digit = ALPHABET
+            .iter()
+            .position(|of_alphabet| *of_alphabet == byte)?;
+        let digit = u128::try_from(digit).ok()?;
+        (place > 0 || digit < 8).then_some(digit)
+    });
+    digits.try_fold(0, |number, digit| Some((number << 5) | digit?))
+}
+
 fn is_suffix(text: &str) -> bool {
     text.len() == SUFFIX_LEN && text.bytes().all(|byte| ALPHABET.contains(&byte))
 }
@@ -93,6 +105,21 @@ macro_rules! id {
                     Some(rest) if is_suffix(rest) => Ok(Self(text.to_owned())),
                     _ => Err(IdError { kind: $kind }),
                 }
+            }
+
+            /// The 16 bytes that say all of it; nothing for the few texts of this form that no id
+            /// is given.
+            pub fn to_bytes(&self) -> Option<[u8; 16]> {
+                let suffix = self.0.strip_prefix($prefix)?;
+                decode(suffix).map(u128::to_be_bytes)
+            }
+
+            /// Reads what [`Self::to_bytes`] gives.
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                let mut text = String::with_capacity($prefix.len() + SUFFIX_LEN);
+                text.push_str($prefix);
+                encode(u128::from_be_bytes(bytes), &mut text);
+                Self(text)
             }
 
             /// The whole id.
@@ -191,6 +218,24 @@ mod tests {
 
         assert!(early < late);
         assert_eq!(SessionId::parse(early.as_str()), Ok(early));
+    }
+
+    #[test]
+    fn sixteen_bytes_say_all_of_an_id_that_is_given_to_anything() {
+        let entropy = SeededEntropy::new(3);
+        for millis in [0, 1, 1_764_000_000_500, 0xffff_ffff_ffff] {
+            let id = KeyId::new(Timestamp::from_millis(millis), &entropy).unwrap();
+            assert_eq!(KeyId::from_bytes(id.to_bytes().unwrap()), id);
+        }
+        for text in [
+            "key_7zzzzzzzzzzzzzzzzzzzzzzzzz",
+            "key_00000000000000000000000000",
+        ] {
+            let id = KeyId::parse(text).unwrap();
+            assert_eq!(KeyId::from_bytes(id.to_bytes().unwrap()), id);
+        }
+        let beyond = KeyId::parse("key_80000000000000000000000000").unwrap();
+        assert_eq!(beyond.to_bytes(), None);
     }
 
     #[test]

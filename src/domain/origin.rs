@@ -125,7 +125,7 @@ pub fn origin_host(origin: &str) -> Option<String> {
 }
 
 /// The domains of a credential that is narrowed to some. Empty means from nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Domains(BTreeSet<DomainPattern>);
 
 impl Domains {

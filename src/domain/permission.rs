@@ -85,7 +85,7 @@ impl Default for Vocabulary {
 }
 
 /// The scopes of a credential whose permissions are narrowed. Empty means none at all.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Permissions(BTreeSet<Permission>);
 
 impl Permissions {

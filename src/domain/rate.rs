@@ -1,7 +1,7 @@
 //! Rate limits by the generic cell rate algorithm: as exact as a token bucket, one number a key.
 
 /// So many requests in so many seconds, spread evenly, with a burst of all of them at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RateLimit {
     /// Requests in the window, at least 1.
     pub requests: u32,

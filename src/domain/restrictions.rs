@@ -65,7 +65,7 @@ impl Manage {
 }
 
 /// Whether and how far a key may act as children of its account.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub enum Impersonation {
     /// Not at all.
     Denied,
@@ -74,7 +74,7 @@ pub enum Impersonation {
 }
 
 /// How far a key may act as children.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Hash, Default)]
 pub struct ImpersonationScope {
     /// The routes that it may call as a child, and that anything minted for one may carry.
     pub routes: Option<RouteSet>,
@@ -84,7 +84,7 @@ pub struct ImpersonationScope {
 
 /// The mint side: what sessions minted with the key may carry. What is absent is inherited from the
 /// key.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Hash, Default)]
 pub struct MintRestrictions {
     /// The routes of sessions; the ceiling on profile paths, too, when present.
     pub routes: Option<RouteSet>,
@@ -109,7 +109,7 @@ impl MintRestrictions {
 }
 
 /// All that narrows a key.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Hash, Default)]
 pub struct Restrictions {
     /// The routes that it may call.
     pub routes: Option<RouteSet>,

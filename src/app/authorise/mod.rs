@@ -2,6 +2,7 @@
 //! decision. Every door goes through it, and a change goes through it a second time under the lock
 //! of the change log.
 
+mod compact;
 mod identify;
 mod permit;
 mod recall;

@@ -7,25 +7,33 @@
 //!
 //! [`Pulse::as_of`]: crate::app::pulse::Pulse::as_of
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use super::compact::CompactKeys;
 use super::{Credential, Door, Facts, Identified, Presented, RouteCheck, SessionCaller, Who, Wish};
 use crate::app::App;
 use crate::app::error::Error;
 use crate::app::memory::{ByDigest, Memory, Quick, Weigh};
-use crate::domain::account::{Account, AccountChain};
+use crate::domain::account::{Account, AccountChain, Profile};
 use crate::domain::api_key::{ApiKey, KeyChain};
+use crate::domain::binding::Bindings;
 use crate::domain::effective::Effective;
 use crate::domain::id::AccountId;
 use crate::domain::liveness::{Rev, Tags};
+use crate::domain::origin::Domains;
+use crate::domain::permission::Permissions;
+use crate::domain::restrictions::Restrictions;
 use crate::domain::run_as::{RunAs, act_as};
 use crate::domain::secret::KeyDigest;
 use crate::domain::text::Email;
 use crate::domain::time::Timestamp;
 
 /// How much is remembered, in bytes.
-const KEYS_BYTES_MAX: usize = 64 << 20;
+const KEYS_BYTES_MAX: usize = 16 << 20;
+/// A million keys, ten of each account, that are named and narrowed alike.
+const COMPACT_BYTES_MAX: usize = 144 << 20;
 const TOKENS_BYTES_MAX: usize = 32 << 20;
 const ACCOUNTS_BYTES_MAX: usize = 16 << 20;
 const EMAILS_BYTES_MAX: usize = 4 << 20;
@@ -36,6 +44,7 @@ const NOTE_EVERY_MS: i64 = 5_000;
 #[derive(Debug)]
 pub(crate) struct Remembered {
     keys: Memory<ByDigest, KnownKey, Quick>,
+    compact: CompactKeys,
     tokens: Memory<ByDigest, SessionCaller, Quick>,
     accounts: Memory<AccountId, KnownAccount>,
     emails: Memory<(AccountId, Email), AccountId>,
@@ -48,8 +57,8 @@ pub(super) struct KnownKey {
     pub(super) effective: Arc<Effective>,
     pub(super) secret_expires_at: Option<Timestamp>,
     rows: Tags,
-    read_at: Rev,
-    noted_ms: AtomicI64,
+    pub(super) read_at: Rev,
+    pub(super) noted_ms: AtomicI64,
 }
 
 /// An account with all above it, as it was read.
@@ -71,6 +80,7 @@ impl Remembered {
     pub(crate) fn nothing() -> Self {
         Self {
             keys: Memory::new(KEYS_BYTES_MAX),
+            compact: CompactKeys::new(COMPACT_BYTES_MAX),
             tokens: Memory::new(TOKENS_BYTES_MAX),
             accounts: Memory::new(ACCOUNTS_BYTES_MAX),
             emails: Memory::new(EMAILS_BYTES_MAX),
@@ -79,12 +89,39 @@ impl Remembered {
 
     /// How many bytes are taken up, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.keys.bytes() + self.tokens.bytes() + self.accounts.bytes() + self.emails.bytes()
+        self.keys.bytes()
+            + self.compact.bytes()
+            + self.tokens.bytes()
+            + self.accounts.bytes()
+            + self.emails.bytes()
     }
 
     /// Remembers a key that was read as of a position.
     pub(super) fn key(&self, digest: &KeyDigest, known: KnownKey) {
+        self.compact.put(digest, &known);
         self.keys.put(ByDigest(*digest.as_bytes()), Arc::new(known));
+    }
+
+    /// A key as it was read, not yet asked whether it still holds, and whether it is remembered in
+    /// little only.
+    fn recall_key(&self, digest: &KeyDigest) -> Option<(Arc<KnownKey>, bool)> {
+        if let Some(known) = self.keys.get(&ByDigest(*digest.as_bytes())) {
+            return Some((known, false));
+        }
+        let known = self.compact.get(digest)?;
+        Some((Arc::new(known), true))
+    }
+
+    /// Remembers a key in full that was remembered in little and still held as of `rev`.
+    fn in_full(&self, digest: &KeyDigest, known: &Arc<KnownKey>, rev: Rev) {
+        self.compact.held(digest, known.read_at, rev);
+        self.keys
+            .put(ByDigest(*digest.as_bytes()), Arc::clone(known));
+    }
+
+    /// Forgets what is remembered in full of keys, as if more had been used since than fit there.
+    fn forget_full_keys(&self) {
+        self.keys.forget();
     }
 
     /// Remembers a token whose signature and claims were good.
@@ -149,6 +186,13 @@ impl App {
         }
     }
 
+    /// Lets every key that was seen be remembered in little only, as when very many are in use. For
+    /// tests.
+    #[doc(hidden)]
+    pub fn forget_full_keys(&self) {
+        self.remembered.forget_full_keys();
+    }
+
     fn recall_key(
         &self,
         digest: &KeyDigest,
@@ -157,12 +201,15 @@ impl App {
     ) -> Option<Recalled> {
         // Before anything is believed.
         let asked_at_ms = self.pulse.asked_at_ms();
-        let known = self.remembered.keys.get(&ByDigest(*digest.as_bytes()))?;
+        let (known, in_little) = self.remembered.recall_key(digest)?;
         let mut rev = self.pulse.as_of(&known.rows, known.read_at)?;
         let works = known.secret_expires_at.is_none_or(|at| at > now)
             && known.chain.check_alive(now).is_ok();
         if !works {
             return None;
+        }
+        if in_little {
+            self.remembered.in_full(digest, &known, rev);
         }
         let mut child = None;
         if let Some(wish) = &presented.wish {
@@ -264,6 +311,7 @@ impl App {
         let noted_ms = known.noted_ms.load(Ordering::Relaxed);
         if now.millis().saturating_sub(noted_ms) >= NOTE_EVERY_MS {
             known.noted_ms.store(now.millis(), Ordering::Relaxed);
+            self.remembered.compact.noted(digest, now);
             self.lately.used(digest, facts, now);
         }
     }
@@ -312,13 +360,16 @@ impl Weigh for AccountId {
     }
 }
 
-fn weigh_object(object: &crate::domain::text::JsonObject) -> usize {
+pub(super) fn weigh_object(object: &crate::domain::text::JsonObject) -> usize {
     // As text it would be about as large.
     serde_json::to_vec(object).map_or(0, |text| 3 * text.len())
 }
 
-fn weigh_account(account: &Account) -> usize {
-    let profile = &account.profile;
+pub(super) fn weigh_account(account: &Account) -> usize {
+    size_of::<Account>() + 96 + weigh_profile(&account.profile)
+}
+
+pub(super) fn weigh_profile(profile: &Profile) -> usize {
     let texts = [
         &profile.name,
         &profile.alias,
@@ -327,9 +378,7 @@ fn weigh_account(account: &Account) -> usize {
         &profile.external_id,
     ];
     let objects = [&profile.limits, &profile.meta];
-    size_of::<Account>()
-        + 96
-        + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    texts.into_iter().flatten().map(String::len).sum::<usize>()
         + objects
             .into_iter()
             .flatten()
@@ -337,8 +386,10 @@ fn weigh_account(account: &Account) -> usize {
             .sum::<usize>()
 }
 
-fn weigh_key(key: &ApiKey) -> usize {
+pub(super) fn weigh_key(key: &ApiKey) -> usize {
     const PATTERN: usize = 300;
+    // Once in the key, and once in what is effective.
+    const ENTRY: usize = 2 * 64;
     let restrictions = &key.restrictions;
     let sets = [&restrictions.routes, &restrictions.session.routes];
     let profile = &key.profile;
@@ -351,6 +402,28 @@ fn weigh_key(key: &ApiKey) -> usize {
                 .flatten()
                 .map(|set| set.patterns().len())
                 .sum::<usize>()
+        + ENTRY * entries(restrictions)
         + texts.into_iter().flatten().map(String::len).sum::<usize>()
         + profile.meta.as_ref().map_or(0, weigh_object)
+}
+
+/// How many values the lists of a key have, routes aside.
+fn entries(restrictions: &Restrictions) -> usize {
+    let session = &restrictions.session;
+    let bindings = [&restrictions.bindings, &session.bindings];
+    let permissions = [&restrictions.permissions, &session.permissions];
+    let domains = [&restrictions.domains, &session.domains];
+    let bound = bindings.into_iter().flat_map(Bindings::iter);
+    bound.map(|(_, values)| values.len()).sum::<usize>()
+        + permissions
+            .into_iter()
+            .flatten()
+            .flat_map(Permissions::iter)
+            .count()
+        + domains
+            .into_iter()
+            .flatten()
+            .flat_map(Domains::iter)
+            .count()
+        + session.audiences.as_ref().map_or(0, BTreeSet::len)
 }

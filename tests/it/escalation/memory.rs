@@ -2,6 +2,9 @@
 //! or narrows a key is in force for the very next request of the node that did it, and for the
 //! others as soon as they hear of it.
 
+use hallpass::domain::environment::Environment;
+use hallpass::domain::secret::{KeyKind, PlainKey};
+use hallpass::entropy::SeededEntropy;
 use serde_json::{Value, json};
 
 use super::support::{MINT, TOKENS, as_child, is_alive, is_dead, post};
@@ -84,6 +87,144 @@ async fn a_caller_that_was_seen_before_needs_no_database() {
     for presented in &asked {
         town.app().admit(presented).await.unwrap();
     }
+}
+
+/// The same, and lets the node remember it in little only, as when very many keys are in use.
+async fn warm_in_little(node: &Town, key: &str) {
+    warm(node, key).await;
+    node.app().forget_full_keys();
+}
+
+#[tokio::test]
+async fn a_caller_that_is_remembered_in_little_needs_no_database_and_is_the_same() {
+    let Street {
+        town,
+        above,
+        owner,
+        maker,
+        key,
+        ..
+    } = street().await;
+    let described = json!({
+        "name": "till", "description": "of the shop", "meta": {"a": [1, 2.5]}, "externalId": "t-1",
+        "expiresAt": town.now_ms() + 60_000,
+        "config": {
+            "allowedRoutes": ["token/self/**", "session/**"],
+            "permissions": ["bots:read"],
+            "bindings": {"bot": ["b1"]},
+            "cidrs": ["0.0.0.0/0", "::/0"],
+            "session": {"allowedRoutes": ["bot/b1/**"], "maxDurationInSeconds": 60},
+            "rateLimit": {"requests": 1_000_000, "perSeconds": 1},
+        },
+    });
+    let described = owner.make_key(described).await;
+    for key in [&above, &owner, &maker, &key, &described] {
+        let mut presented = post(&town, &key.token, &["session", "create"], MINT);
+        presented.facts.address = Some([192, 0, 2, 7].into());
+        let read = town.app().admit(&presented).await.unwrap();
+        town.app().forget_full_keys();
+        town.sql("ALTER TABLE api_key RENAME TO api_key_gone").await;
+
+        let recalled = town.app().admit(&presented).await.unwrap();
+
+        town.sql("ALTER TABLE api_key_gone RENAME TO api_key").await;
+        assert_eq!(recalled.who, read.who);
+        assert_eq!(recalled.effective, read.effective);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_remembered_in_little_is_refused_by_the_next_request_after_it_ended() {
+    for how in ENDS {
+        for by_other_node in [false, true] {
+            let street = street().await;
+            let node = if by_other_node {
+                street.town.second_node().await
+            } else {
+                street.town.clone()
+            };
+            warm_in_little(&node, &street.key.token).await;
+
+            end(&street, how).await;
+            if by_other_node {
+                node.poll().await;
+            }
+            node.app().forget_full_keys();
+
+            println!("{how} {by_other_node}");
+            is_dead(&node, &street.key.token).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_expired_is_refused_though_it_is_remembered_in_little() {
+    let Street {
+        town, owner, key, ..
+    } = street().await;
+    let path = format!("/v1/token/{}/rotate", key.id);
+    owner
+        .post(&path, json!({"overlapInSeconds": 60}))
+        .await
+        .ok();
+    let at = town.now_ms() + 60_000;
+    let maker = owner
+        .make_key(json!({"config": config(), "expiresAt": at}))
+        .await;
+    let made = maker
+        .make_key(json!({"config": config(), "expiresAt": at}))
+        .await;
+    for key in [&key, &maker, &made] {
+        warm_in_little(&town, &key.token).await;
+    }
+    town.advance_secs(59);
+    town.poll().await;
+    for key in [&key, &maker, &made] {
+        warm_in_little(&town, &key.token).await;
+    }
+
+    town.advance_secs(1);
+    town.poll().await;
+    town.app().forget_full_keys();
+
+    for key in [&key, &maker, &made] {
+        is_dead(&town, &key.token).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_fills_the_memory_with_secrets_that_open_nothing() {
+    let Street {
+        town, owner, key, ..
+    } = street().await;
+    let path = format!("/v1/token/{}/delete", key.id);
+    owner.post(&path, json!({})).await.ok();
+    let remembered = async || {
+        let metrics = town.nobody().get("/metrics").await.text();
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("hallpass_remembered_bytes "));
+        line.unwrap().to_owned()
+    };
+    warm(&town, &owner.token).await;
+    let before = remembered().await;
+    assert!(!before.ends_with(" 0"), "{before}");
+
+    let entropy = SeededEntropy::new(99);
+    for turn in 0..200 {
+        let unknown = PlainKey::generate(KeyKind::Secret, Environment::Live, &entropy).unwrap();
+        is_dead_or_limited(&town, unknown.expose()).await;
+        is_dead_or_limited(&town, &format!("{}x{turn}", unknown.expose())).await;
+        is_dead_or_limited(&town, &format!("imported-{turn}-{}", "y".repeat(32))).await;
+    }
+    is_dead_or_limited(&town, &key.token).await;
+
+    assert_eq!(remembered().await, before);
+}
+
+async fn is_dead_or_limited(town: &Town, credential: &str) {
+    let answer = town.bearer(credential).get("/v1/token/self/fetch").await;
+    assert!([401, 429].contains(&answer.status.as_u16()), "{answer}");
 }
 
 /// Every way to end a key, by name.
