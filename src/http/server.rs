@@ -446,15 +446,14 @@ impl<H: Handler> Shared<H> {
             return First::Done(Err(ServerProblem::Overloaded));
         };
         head.extensions.insert(PeerAddr(peer));
-        let state = match body {
-            Some(body) => State::Unread(Box::new((head, body))),
-            None => {
-                in_flight.touch();
-                match self.start(head, Bytes::new()) {
-                    Ok(ControlFlow::Break(answer)) => return First::Done(Ok(answer)),
-                    Ok(ControlFlow::Continue(goes)) => State::Goes(goes),
-                    Err(problem) => return First::Done(Err(problem)),
-                }
+        let state = if let Some(body) = body {
+            State::Unread(Box::new((head, body)))
+        } else {
+            in_flight.touch();
+            match self.start(head, Bytes::new()) {
+                Ok(ControlFlow::Break(answer)) => return First::Done(Ok(answer)),
+                Ok(ControlFlow::Continue(goes)) => State::Goes(goes),
+                Err(problem) => return First::Done(Err(problem)),
             }
         };
         First::Rest(Rest {

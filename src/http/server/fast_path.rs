@@ -219,9 +219,10 @@ async fn encode(
             break;
         };
         if let Ok(data) = frame?.into_data() {
-            content = match content.is_empty() {
-                true => data,
-                false => [content, data].concat().into(),
+            content = if content.is_empty() {
+                data
+            } else {
+                [content, data].concat().into()
             };
         }
     }
@@ -259,8 +260,7 @@ fn line(into: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     into.extend_from_slice(b"\r\n");
 }
 
-/// What stands in `Date` (RFC 9110 §6.6.1), written once a second. It is for caches and decides
-/// nothing, so that it is the clock of the machine, like that of hyper.
+/// What stands in `Date` (RFC 9110 §6.6.1), written once a second.
 #[derive(Default)]
 struct Date {
     secs: u64,
@@ -268,6 +268,10 @@ struct Date {
 }
 
 impl Date {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it is for caches and decides nothing; hyper asks the machine, too"
+    )]
     fn now(&mut self) -> &[u8] {
         let now = SystemTime::now();
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
