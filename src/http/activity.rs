@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
+use tokio::time::Instant;
 
 /// What happened on one connection so far.
 #[derive(Debug, Clone)]
@@ -85,7 +86,8 @@ impl Watchdog {
     pub(super) async fn finds_it_stuck(&mut self) {
         loop {
             self.timer.as_mut().await;
-            let next = self.timer.deadline() + self.tick;
+            // Whoever did not look for a while has not seen that nothing happened.
+            let next = self.timer.deadline().max(Instant::now()) + self.tick;
             self.timer.as_mut().reset(next);
 
             let events = self.activity.events.load(Ordering::Relaxed);

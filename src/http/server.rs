@@ -127,8 +127,8 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// is then answered by the task of its connection and costs no other.
     fn changes_nothing(&self, head: &Parts) -> bool;
 
-    /// Whether what is asked of a target has no body and is nearly always answered at once. Such
-    /// requests are spared what they do not need.
+    /// Whether what is asked of a target has no body, changes nothing, and is nearly always answered at
+    /// once with a body that is in memory. Such requests are spared what they do not need.
     fn is_fast(&self, target: &str) -> bool;
 }
 

@@ -87,9 +87,19 @@ pub(super) async fn serve<H: Handler>(
             Answering::Now(Some(answer)) => answer,
             // It was taken already, which nobody did.
             Answering::Now(None) => return Next::Over,
-            Answering::Later(mut answer) => tokio::select! {
-                answer = &mut answer => answer,
-                () = &mut over => return Next::Over,
+            Answering::Later(mut answer) => loop {
+                // A client that goes away gives up what it asked: nothing of it changes anything.
+                tokio::select! {
+                    biased;
+                    answer = &mut answer => break answer,
+                    more = stream.read_buf(&mut read), if read.is_empty() => match more {
+                        Ok(0) | Err(_) => return Next::Over,
+                        // The next request, which waits for its turn.
+                        Ok(_) => {}
+                    },
+                    () = &mut over => return Next::Over,
+                    () = &mut stuck => return Next::Over,
+                }
             },
         };
         let is_last = answer.headers().contains_key(CONNECTION) || is_draining(phase);

@@ -30,6 +30,7 @@ struct Mirror {
     fast: bool,
     begun: Arc<Notify>,
     go_on: Arc<Notify>,
+    given_up: Arc<Notify>,
 }
 
 impl Handler for Mirror {
@@ -52,7 +53,9 @@ impl Handler for Mirror {
         if head.uri.path() == "/slow" {
             self.begun.notify_one();
             let go_on = Arc::clone(&self.go_on);
+            let given_up = OnDrop(Arc::clone(&self.given_up));
             return Started::Goes(Box::pin(async move {
+                let _given_up = given_up;
                 go_on.notified().await;
                 answer
             }));
@@ -66,6 +69,15 @@ impl Handler for Mirror {
 
     fn is_fast(&self, target: &str) -> bool {
         self.fast && !target.starts_with("/hyper")
+    }
+}
+
+/// Says that it was dropped.
+struct OnDrop(Arc<Notify>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 
@@ -85,6 +97,7 @@ impl Running {
             fast,
             begun: Arc::default(),
             go_on: Arc::default(),
+            given_up: Arc::default(),
         };
         let stopped = async move {
             stopped.await.ok();
@@ -319,6 +332,46 @@ async fn a_panic_is_an_error_and_the_connection_goes_on() {
 
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
     assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn what_a_client_asked_is_given_up_with_it() {
+    let server = Running::start(true, LIMITS).await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    server.mirror.begun.notified().await;
+
+    drop(stream);
+
+    server.mirror.given_up.notified().await;
+}
+
+#[tokio::test]
+async fn what_comes_while_an_answer_takes_its_time_is_answered_behind_it() {
+    let server = Running::start(true, LIMITS).await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    server.mirror.begun.notified().await;
+    let (first, second) = SIMPLE.split_at(10);
+    for piece in [
+        first,
+        second,
+        "GET /hyper HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ] {
+        stream.write_all(piece.as_bytes()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    server.mirror.go_on.notify_one();
+
+    let answers = rest(&mut stream).await;
+
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 3, "{answers}");
 }
 
 #[tokio::test]
