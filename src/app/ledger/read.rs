@@ -54,8 +54,8 @@ async fn missing(
     Ok(found)
 }
 
-/// The ranges in which the ids lie that are not known. Those that came late lie far before the
-/// others, and what is between is not read.
+/// The ranges in which the ids lie that are not known. Those that came late lie before the others, and
+/// what is between is not read: a range is a second long at most.
 fn runs<'a>(ids: &[&'a String], known: &Leaves) -> Vec<(&'a String, &'a String)> {
     let mut runs: Vec<(&String, &String)> = Vec::new();
     let mut gap = 0;
@@ -73,9 +73,9 @@ fn runs<'a>(ids: &[&'a String], known: &Leaves) -> Vec<(&'a String, &'a String)>
     runs
 }
 
-/// Whether two ids were made in the same half minute: the first seven characters say that.
+/// Whether two ids were made in the same second, about: the first eight characters say that.
 fn is_near(one: &str, other: &str) -> bool {
-    suffix(one).get(..7) == suffix(other).get(..7)
+    suffix(one).get(..8) == suffix(other).get(..8)
 }
 
 /// These entries, in the order of their ids here.
