@@ -21,6 +21,8 @@ const PAUSE_MIN_MS: u64 = 2;
 /// A pause at most, in milliseconds. It cuts none short on PostgreSQL, which ends a statement after
 /// 10 seconds: a batch is six at most. It is there so that nothing is stopped by a clock that jumps.
 const PAUSE_MAX_MS: u64 = 120_000;
+/// How long one table is worked at, in milliseconds, before the others have their turn again.
+const TABLE_MS: i64 = 20_000;
 /// How long it is known what was touched, in seconds. A node that slept longer reads all again.
 const TOUCH_SECS: i64 = 3_600;
 /// How long secrets are kept after their overlap, in seconds, so that people see when the old one
@@ -38,10 +40,11 @@ enum Table {
 }
 
 impl App {
-    /// Drops what is over, all of it.
+    /// Drops what is over: all of it, unless there is so much that the next time has to go on. What
+    /// fails of one table keeps nothing from the others.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`Error`], one of them.
     pub async fn prune(&self) -> Result<(), Error> {
         let now = self.now();
         let mut tx = self.store.write().await?;
@@ -56,17 +59,22 @@ impl App {
         tx.commit().await?;
         self.pulse
             .forget(Position::new(entries_before.millis().saturating_mul(1000)));
+        let mut outcome = Ok(());
         for table in [Table::Answers, Table::Webhooks, Table::Sessions] {
-            self.prune_table(table, now).await?;
+            outcome = self.prune_table(table, now).await.and(outcome);
         }
-        Ok(())
+        outcome
     }
 
-    /// Drops batch after batch until one is not full.
+    /// Drops batch after batch until one is not full, or it took long.
     async fn prune_table(&self, table: Table, now: Timestamp) -> Result<(), Error> {
         let sessions_before = self.sessions_over(now).await?;
+        let begun = self.clock.monotonic_ms();
         loop {
             let began = self.clock.monotonic_ms();
+            if began.saturating_sub(begun) >= TABLE_MS {
+                return Ok(());
+            }
             let rows = match table {
                 Table::Answers => self.prune_answers(now).await?,
                 Table::Webhooks => self.prune_webhooks(ROWS).await?,
@@ -90,7 +98,7 @@ impl App {
     }
 
     /// The instant before which sessions must have expired to be dropped. With its row a session
-    /// leaves the ledger, so none goes that may not be sealed yet, however long nobody sealed.
+    /// leaves the ledger, so none goes that may not be sealed yet, though nobody sealed for long.
     async fn sessions_over(&self, now: Timestamp) -> Result<Timestamp, Error> {
         let mut read = self.store.read().await?;
         let sealed_at = ledger::head(read.conn()).await?.sealed_at;
