@@ -69,10 +69,10 @@ impl App {
     /// Drops batch after batch until one is not full, or it took long.
     async fn prune_table(&self, table: Table, now: Timestamp) -> Result<(), Error> {
         let sessions_before = self.sessions_over(now).await?;
-        let begun = self.clock.monotonic_ms();
+        let table_began = self.clock.monotonic_ms();
         loop {
-            let began = self.clock.monotonic_ms();
-            if began.saturating_sub(begun) >= TABLE_MS {
+            let batch_began = self.clock.monotonic_ms();
+            if batch_began.saturating_sub(table_began) >= TABLE_MS {
                 return Ok(());
             }
             let rows = match table {
@@ -83,7 +83,7 @@ impl App {
             if rows < u64::from(ROWS) {
                 return Ok(());
             }
-            let took = self.clock.monotonic_ms().saturating_sub(began);
+            let took = self.clock.monotonic_ms().saturating_sub(batch_began);
             let pause = u64::try_from(took).unwrap_or(0).saturating_mul(PAUSE_TIMES);
             let pause = pause.clamp(PAUSE_MIN_MS, PAUSE_MAX_MS);
             tokio::time::sleep(Duration::from_millis(pause)).await;

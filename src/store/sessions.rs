@@ -468,6 +468,10 @@ pub async fn ledger(
 ///
 /// # Errors
 /// [`StoreError`].
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(clippy::unused_async, reason = "only PostgreSQL has to be asked")
+)]
 pub async fn may_prune(conn: Conn<'_>) -> Result<bool, StoreError> {
     match conn {
         // There is one writer at a time.
