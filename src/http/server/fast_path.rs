@@ -176,9 +176,11 @@ fn find(read: &[u8], is_fast: impl Fn(&str) -> bool) -> Option<Found> {
     if !is_fast(target) || method == Method::CONNECT.as_str() {
         return None;
     }
+    // What is not a part of it would be read from somewhere else.
     let place = |text: &[u8]| {
         let begin = text.as_ptr().addr().checked_sub(read.as_ptr().addr())?;
-        Some(begin..begin + text.len())
+        let end = begin.checked_add(text.len())?;
+        (end <= len).then_some(begin..end)
     };
     let mut headers = Vec::with_capacity(parsed.headers.len());
     for line in &*parsed.headers {
