@@ -7,42 +7,37 @@
 //! port nor a signal.
 
 mod fast_path;
+mod problem;
+mod request;
 mod rewind;
 
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::ops::ControlFlow;
-use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::HttpBody as _;
 use axum::extract::Request;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, Version};
-use axum::response::{IntoResponse as _, Response};
-use futures_util::FutureExt as _;
+use axum::response::Response;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::Instant;
 use tower::ServiceExt as _;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use self::fast_path::Next;
+pub use self::problem::{RenderProblem, ServerProblem, plain_problem};
+use self::request::{Answering, Shared};
 use self::rewind::Rewind;
-use super::activity::{Activity, InFlight, WatchedBody};
-use crate::domain::limits::BODY_BYTES_MAX;
+use super::activity::Activity;
 use crate::settings::Limits;
 
 /// The other end of the connection of a request: a client or a proxy. In the extensions of each
@@ -86,37 +81,6 @@ impl From<&Limits> for ServerLimits {
         }
     }
 }
-
-/// What the server answers without, or in place of, the router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerProblem {
-    /// The body has more than [`BODY_BYTES_MAX`] bytes: 413.
-    BodyTooLarge,
-    /// The body did not arrive in time: 408.
-    BodyTooSlow,
-    /// The body broke off or was not well-formed: 400.
-    BodyUnreadable,
-    /// The handler panicked: 500. Nothing is granted.
-    Panicked,
-    /// The handler did not answer in time: 503. It goes on, so that the outcome is not known.
-    TooSlow,
-    /// Too many requests are under way: 503.
-    Overloaded,
-}
-
-impl ServerProblem {
-    const fn leaves_body_unread(self) -> bool {
-        match self {
-            Self::BodyTooLarge | Self::BodyTooSlow | Self::BodyUnreadable | Self::Overloaded => {
-                true
-            }
-            Self::Panicked | Self::TooSlow => false,
-        }
-    }
-}
-
-/// Makes the answer to a [`ServerProblem`] of a request for a target.
-pub type RenderProblem = dyn Fn(ServerProblem, &Uri) -> Response + Send + Sync;
 
 /// What answers requests.
 pub trait Handler: Clone + Send + Sync + 'static {
@@ -245,13 +209,6 @@ struct Alive(
     #[expect(dead_code, reason = "held to keep the channel open")] mpsc::Sender<Infallible>,
 );
 
-struct Shared<H> {
-    handler: H,
-    limits: ServerLimits,
-    render: Arc<RenderProblem>,
-    requests: Arc<Semaphore>,
-}
-
 /// The next connection, once there is room for one. `None` never happens: nobody closes the
 /// semaphore.
 async fn accept(
@@ -342,253 +299,6 @@ impl<H: Handler> Connection<H> {
     fn is_fast(&self, target: &str) -> bool {
         self.shared.handler.is_fast(target)
     }
-
-    /// The answer to one request, of which the body is still to be read if there is one. The future
-    /// owns what it needs.
-    fn answer(&self, head: Parts, body: Option<Incoming>) -> Answering {
-        let in_flight = self.activity.begin();
-        let asked = Asked {
-            target: head.uri.clone(),
-            version: head.version,
-            is_head: head.method == Method::HEAD,
-        };
-        let shared = &self.shared;
-        let first = match shared.first(head, body, self.peer, &in_flight) {
-            First::Done(outcome) => outcome,
-            First::Rest(rest) => {
-                let (shared, alive) = (Arc::clone(shared), self.alive.clone());
-                return Answering::Later(Box::pin(async move {
-                    let outcome = shared.rest(rest, &in_flight, alive).await;
-                    shared.finish(outcome, &asked, in_flight)
-                }));
-            }
-        };
-        Answering::Now(Some(shared.finish(first, &asked, in_flight)))
-    }
-}
-
-/// What the answer to a request depends on beside its handler.
-struct Asked {
-    target: Uri,
-    version: Version,
-    is_head: bool,
-}
-
-/// The answer to HEAD (RFC 9110 §9.3.2): the length of what GET would answer, and nothing of it. hyper
-/// sees to that in HTTP/1 alone.
-fn without_body(mut answer: Response) -> Response {
-    if let Some(len) = answer.body().size_hint().exact() {
-        let headers = answer.headers_mut();
-        headers
-            .entry(CONTENT_LENGTH)
-            .or_insert_with(|| HeaderValue::from(len));
-    }
-    *answer.body_mut() = Body::empty();
-    answer
-}
-
-/// What became of a request as soon as its head was there.
-enum First {
-    Done(Result<Response, ServerProblem>),
-    Rest(Rest),
-}
-
-/// A request that is not answered yet.
-struct Rest {
-    deadline: Instant,
-    permit: OwnedSemaphorePermit,
-    state: State,
-}
-
-enum State {
-    /// Its body is still to be read.
-    Unread(Box<(Parts, Incoming)>),
-    Goes(Goes),
-}
-
-/// A handler that works.
-struct Goes {
-    answer: BoxFuture<'static, Response>,
-    changes_nothing: bool,
-}
-
-/// The future of an answer.
-enum Answering {
-    Now(Option<Response<WatchedBody>>),
-    Later(BoxFuture<'static, Response<WatchedBody>>),
-}
-
-impl Future for Answering {
-    type Output = Result<Response<WatchedBody>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            // Nobody asks again after the answer.
-            Self::Now(answer) => answer
-                .take()
-                .map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
-            Self::Later(answer) => answer.as_mut().poll(cx).map(Ok),
-        }
-    }
-}
-
-impl<H: Handler> Shared<H> {
-    /// Answers a request without a body, if its handler needs nobody else.
-    fn first(
-        &self,
-        mut head: Parts,
-        body: Option<Incoming>,
-        peer: SocketAddr,
-        in_flight: &InFlight,
-    ) -> First {
-        let deadline = Instant::now() + self.limits.request_timeout;
-        let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
-            return First::Done(Err(ServerProblem::Overloaded));
-        };
-        head.extensions.insert(PeerAddr(peer));
-        let state = if let Some(body) = body {
-            State::Unread(Box::new((head, body)))
-        } else {
-            in_flight.touch();
-            match self.start(head, Bytes::new()) {
-                Ok(ControlFlow::Break(answer)) => return First::Done(Ok(answer)),
-                Ok(ControlFlow::Continue(goes)) => State::Goes(goes),
-                Err(problem) => return First::Done(Err(problem)),
-            }
-        };
-        First::Rest(Rest {
-            deadline,
-            permit,
-            state,
-        })
-    }
-
-    /// Lets the handler begin: its answer, or how it goes on.
-    fn start(
-        &self,
-        head: Parts,
-        body: Bytes,
-    ) -> Result<ControlFlow<Response, Goes>, ServerProblem> {
-        let changes_nothing = self.handler.changes_nothing(&head);
-        let request = Request::from_parts(head, Body::from(body));
-        let started = std::panic::catch_unwind(AssertUnwindSafe(|| self.handler.start(request)));
-        match started {
-            Ok(Started::Answered(answer)) => Ok(ControlFlow::Break(answer)),
-            Ok(Started::Goes(answer)) => Ok(ControlFlow::Continue(Goes {
-                answer,
-                changes_nothing,
-            })),
-            Err(_) => Err(panicked()),
-        }
-    }
-
-    async fn rest(
-        &self,
-        rest: Rest,
-        in_flight: &InFlight,
-        alive: Alive,
-    ) -> Result<Response, ServerProblem> {
-        let Rest {
-            deadline,
-            permit,
-            state,
-        } = rest;
-        let goes = match state {
-            State::Unread(request) => {
-                let (head, body) = *request;
-                let body = tokio::time::timeout_at(deadline, read_body(body))
-                    .await
-                    .map_err(|_| ServerProblem::BodyTooSlow)??;
-                in_flight.touch();
-                match self.start(head, body)? {
-                    ControlFlow::Break(answer) => return Ok(answer),
-                    ControlFlow::Continue(goes) => goes,
-                }
-            }
-            State::Goes(goes) => goes,
-        };
-        let Goes {
-            answer,
-            changes_nothing,
-        } = goes;
-        if changes_nothing {
-            let answer = AssertUnwindSafe(answer).catch_unwind();
-            return match tokio::time::timeout_at(deadline, answer).await {
-                Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(_)) => Err(panicked()),
-                Err(_) => Err(too_slow()),
-            };
-        }
-
-        // A task of its own: a client that goes away drops the future of its connection, and a
-        // handler that is dropped between its commit and what follows the commit (telling the
-        // caches of a revocation, say) would leave the two apart. For the same reason a handler
-        // that is too slow is not ended; its statements have time limits of their own.
-        let handler = tokio::spawn(async move {
-            let answer = answer.await;
-            drop((permit, alive));
-            answer
-        });
-        match tokio::time::timeout_at(deadline, handler).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(ended)) if ended.is_panic() => Err(panicked()),
-            // The runtime is shutting down.
-            Ok(Err(_)) => Err(ServerProblem::TooSlow),
-            Err(_) => Err(too_slow()),
-        }
-    }
-
-    fn finish(
-        &self,
-        outcome: Result<Response, ServerProblem>,
-        asked: &Asked,
-        in_flight: InFlight,
-    ) -> Response<WatchedBody> {
-        let answer = match outcome {
-            Ok(answer) => answer,
-            Err(problem) => {
-                let mut answer = (self.render)(problem, &asked.target);
-                // Or else hyper would wait for the rest of the body. HTTP/2 has no such header.
-                if problem.leaves_body_unread() && asked.version < Version::HTTP_2 {
-                    let close = HeaderValue::from_static("close");
-                    answer.headers_mut().insert(CONNECTION, close);
-                }
-                answer
-            }
-        };
-        let answer = if asked.is_head {
-            without_body(answer)
-        } else {
-            answer
-        };
-        // The request is over when its answer was taken by the connection.
-        answer.map(|body| WatchedBody::new(body, in_flight))
-    }
-}
-
-/// The text of the panic may hold a secret; the panic hook is the operator's.
-fn panicked() -> ServerProblem {
-    error!("a handler panicked");
-    ServerProblem::Panicked
-}
-
-fn too_slow() -> ServerProblem {
-    warn!("a handler did not answer in time");
-    ServerProblem::TooSlow
-}
-
-/// Reads the whole body: every endpoint needs it whole, and here a client that sends it slowly
-/// holds no handler.
-async fn read_body(body: Incoming) -> Result<Bytes, ServerProblem> {
-    let bytes_max = u64::try_from(BODY_BYTES_MAX).unwrap_or(u64::MAX);
-    if body.size_hint().lower() > bytes_max {
-        return Err(ServerProblem::BodyTooLarge);
-    }
-    match Limited::new(body, BODY_BYTES_MAX).collect().await {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ServerProblem::BodyTooLarge),
-        Err(_) => Err(ServerProblem::BodyUnreadable),
-    }
 }
 
 fn builder(limits: ServerLimits) -> auto::Builder<TokioExecutor> {
@@ -607,44 +317,6 @@ fn builder(limits: ServerLimits) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .max_concurrent_streams(STREAMS_MAX);
     builder
-}
-
-/// The error body of DESIGN.md §8 without a request id, for a server that renders none itself.
-pub fn plain_problem(problem: ServerProblem, _: &Uri) -> Response {
-    let (status, code, message) = match problem {
-        ServerProblem::BodyTooLarge => (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "CONTENT_TOO_LARGE",
-            "The request body is too large.",
-        ),
-        ServerProblem::BodyTooSlow => (
-            StatusCode::REQUEST_TIMEOUT,
-            "REQUEST_TIMEOUT",
-            "The request body did not arrive in time.",
-        ),
-        ServerProblem::BodyUnreadable => (
-            StatusCode::BAD_REQUEST,
-            "BAD_REQUEST",
-            "The request body could not be read.",
-        ),
-        ServerProblem::Panicked => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "INTERNAL_SERVER_ERROR",
-            "Internal error.",
-        ),
-        ServerProblem::TooSlow | ServerProblem::Overloaded => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "SERVICE_UNAVAILABLE",
-            "The service is busy. Try again later.",
-        ),
-    };
-    let body = serde_json::json!({
-        "message": message,
-        "code": code,
-        "error": { "code": code, "message": message },
-    });
-    let json = [(CONTENT_TYPE, "application/json")];
-    (status, json, body.to_string()).into_response()
 }
 
 #[cfg(test)]
