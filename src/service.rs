@@ -147,6 +147,11 @@ pub fn edge(app: &Arc<App>, settings: &Settings) -> Router {
     router(edge_of(app, settings))
 }
 
+/// The service over an app, for [`server::run`].
+pub fn handler(app: &Arc<App>, settings: &Settings) -> http::Service {
+    http::Service::new(edge_of(app, settings))
+}
+
 fn edge_of(app: &Arc<App>, settings: &Settings) -> Edge {
     Edge {
         app: Arc::clone(app),
@@ -200,7 +205,7 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     let mut tasks = maintenance::spawn(&app);
     let limits = server::ServerLimits::from(&settings.limits);
     let render = server_problems(&app);
-    let service = http::Service::new(edge_of(&app, &settings));
+    let service = handler(&app, &settings);
     let drain_delay = Duration::from_secs(settings.nodes.drain_delay_secs.into());
     let shutdown = async {
         shutdown().await;

@@ -9,35 +9,35 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, HeaderName,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use axum::http::{HeaderValue, Method, StatusCode, Version};
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 
 use super::dashboard;
 use super::endpoint::{Access, Answer, Call, Endpoint, MINT};
-use super::gate::{self, GatePeers, Judged};
+use super::exchange::{Exchange, no_store, sign};
+use super::fields::Fields;
+use super::gate::{self, ALLOWED, Asking, GatePeers, Judged};
 use super::headers::{self, HeaderError, RawCredential};
 use super::json::read_bytes;
 use super::problem::{Problem, rate_headers, secs_up};
 use super::routes::{ENDPOINTS, OUTSIDE, PROFILE};
-use super::server::{Handler, PeerAddr, Started};
+use super::server::{Fast, Handler, Head, PeerAddr, Started, Written};
 use super::sessions;
 use crate::app::App;
 use crate::app::authorise::{Caller, Credential, Facts, Need, Presented, Wish};
 use crate::app::dashboard::SignedIn;
 use crate::app::error::{BadCredential, Error, Forbidden};
+use crate::app::gate::Rest;
 use crate::domain::binding::{Dimension, NamedValues};
 use crate::domain::id::{AccountId, RequestId};
 use crate::domain::rate::{RateLimit, Turn};
 use crate::domain::route::{Mount, PathError, RequestPath, TrailingSlash};
 use crate::domain::run_as::RunAs;
-use crate::entropy::NoEntropy;
-use crate::metrics::RequestTimer;
 
 /// What the edge knows beside the use cases.
 #[derive(Debug)]
@@ -55,8 +55,6 @@ pub struct Edge {
 /// operator's.
 #[derive(Debug, Clone)]
 pub struct LocalOperator(pub Option<AccountId>);
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The router of the whole service.
 pub fn router(edge: Edge) -> Router {
@@ -89,6 +87,13 @@ impl Handler for Service {
     fn is_fast(&self, target: &str) -> bool {
         gate::find(target).is_some()
     }
+
+    fn start_fast(&self, head: &Head<'_>, peer: PeerAddr, written: &mut Written) -> Fast {
+        match gate::find(head.target) {
+            Some(gate) => start_fast(&self.0, gate, head, peer, written),
+            None => Fast::Started(self.start(head.to_request(peer))),
+        }
+    }
 }
 
 /// Answers what the gate is asked at once, unless it needs the database; all else takes a future,
@@ -98,10 +103,14 @@ fn start(edge: &Arc<Edge>, request: Request) -> Started {
     // Before all else: what follows the endpoint may be a path that is refused, with any method.
     let raw = parts.uri.path_and_query().map_or("", |raw| raw.as_str());
     let gate = gate::find(raw);
-    let Ok(mut exchange) = Exchange::begin(edge, &parts, gate.is_some()) else {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        return Started::Answered(response);
+    let target = parts.uri.path();
+    // What a gateway is told it may pass on to pages of any origin, and that is for the API
+    // behind to say.
+    let cross_origin =
+        gate.is_none() && (target.starts_with("/v1/") || target.starts_with("/api/v1/"));
+    let Ok(mut exchange) = Exchange::begin(edge, &parts.method, gate.is_some(), cross_origin)
+    else {
+        return Started::Answered(unavailable());
     };
     let Some(gate) = gate else {
         let edge = Arc::clone(edge);
@@ -112,117 +121,75 @@ fn start(edge: &Arc<Edge>, request: Request) -> Started {
         }));
     };
     exchange.template = Some(gate.template);
-    match gate::judge_at_once(edge, gate, &parts, &exchange.id) {
-        Judged::Answered(answer) => Started::Answered(exchange.end(edge, answer)),
+    let asking = Asking {
+        peer: parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip()),
+        method: parts.method.as_str(),
+        names_a_proxy: parts.version <= Version::HTTP_11 && parts.uri.scheme().is_some(),
+        fields: &parts.headers,
+    };
+    match gate::judge_at_once(edge, gate, asking, &exchange.id) {
+        Judged::Answered(judged) => {
+            let answer = gate::respond(edge, judged);
+            Started::Answered(exchange.end(edge, answer))
+        }
+        Judged::Unanswered(rest) => Started::Goes(later(edge, *rest, exchange)),
+    }
+}
+
+/// [`start`] of what a gateway asks, from the head as it was read to the answer as it is sent.
+fn start_fast(
+    edge: &Arc<Edge>,
+    gate: gate::Gate<'_>,
+    head: &Head<'_>,
+    peer: PeerAddr,
+    written: &mut Written,
+) -> Fast {
+    let Ok(mut exchange) = Exchange::begin(edge, &head.method, true, false) else {
+        return Fast::Started(Started::Answered(unavailable()));
+    };
+    exchange.template = Some(gate.template);
+    let asking = Asking {
+        peer: Some(peer.0.ip()),
+        method: head.method.as_str(),
+        names_a_proxy: false,
+        fields: head,
+    };
+    let answer = match gate::judge_at_once(edge, gate, asking, &exchange.id) {
         Judged::Unanswered(rest) => {
-            let edge = Arc::clone(edge);
-            Started::Goes(Box::pin(async move {
-                let answer = gate::judge_rest(&edge, *rest).await;
-                exchange.end(&edge, answer)
-            }))
+            return Fast::Started(Started::Goes(later(edge, *rest, exchange)));
         }
-    }
-}
-
-/// A request that is being answered: what its log line, its metrics and its headers are made of.
-struct Exchange {
-    id: RequestId,
-    timer: RequestTimer,
-    is_gate: bool,
-    cross_origin: bool,
-    method: &'static str,
-    /// The path in the table of routes, once it was found.
-    template: Option<&'static str>,
-}
-
-impl Exchange {
-    fn begin(edge: &Edge, parts: &Parts, is_gate: bool) -> Result<Self, NoEntropy> {
-        let app = &edge.app;
-        let timer = app.metrics.begin_request();
-        let id = RequestId::of_request(app.now(), &*app.entropy)?;
-        let target = parts.uri.path();
-        Ok(Self {
-            id,
-            timer,
-            is_gate,
-            // What a gateway is told it may pass on to pages of any origin, and that is for the API
-            // behind to say.
-            cross_origin: !is_gate
-                && (target.starts_with("/v1/") || target.starts_with("/api/v1/")),
-            method: standard_method(&parts.method),
-            template: None,
-        })
-    }
-
-    fn end(self, edge: &Edge, answer: Result<Response, Problem>) -> Response {
-        let Self {
-            id,
-            timer,
-            is_gate,
-            cross_origin,
-            method,
-            template,
-        } = self;
-        let metrics = &edge.app.metrics;
-        let mut code = None;
-        let mut response = match answer {
-            Ok(response) => response,
-            Err(problem) => {
-                code = Some(problem.error_code());
-                metrics.refused(problem.error_code());
-                if is_gate {
-                    metrics.gate_refused();
-                    problem.into_gate_response(&id)
-                } else {
-                    problem.into_response(&id)
-                }
-            }
-        };
-        let status = response.status().as_u16();
-        let duration_ms = timer.finish(template, status);
-        let route = template.unwrap_or("none");
-        // Neither the path nor the query: either may hold what is nobody else's business.
-        if is_gate && code.is_none() {
-            // There is one for every request of the API behind.
-            tracing::debug!(request.id = %id, method, route, status, duration_ms, "request allowed");
-        } else if route.ends_with("revocations") && code.is_none() {
-            // Each verifier asks all the time.
-            tracing::debug!(request.id = %id, method, route, status, duration_ms, "request answered");
-        } else {
-            tracing::info!(request.id = %id, method, route, status, code, duration_ms, "request answered");
+        Judged::Answered(judged) => judged.and_then(|allowed| {
+            written.ok(ALLOWED);
+            gate::write(edge, &allowed, written)?;
+            sign(written, &exchange.id).map_err(|error| Error::Internal(error.into()))?;
+            no_store(written).map_err(|error| Error::Internal(error.into()))?;
+            Ok(())
+        }),
+    };
+    match answer {
+        Ok(()) => {
+            exchange.close(StatusCode::OK, None);
+            Fast::Written
         }
-        let headers = response.headers_mut();
-        sign(headers, &id);
-        if cross_origin {
-            // Browsers may present a session token. A key has no business there, but no cookie of
-            // ours could be abused either: every credential stands in a header that the page itself
-            // sets.
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-            let exposed = HeaderValue::from_static("X-Request-Id, Retry-After");
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-        }
-        response
+        Err(problem) => Fast::Started(Started::Answered(exchange.end(edge, Err(problem)))),
     }
 }
 
-/// The headers of every answer.
-pub(super) fn sign(headers: &mut HeaderMap, id: &RequestId) {
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        headers.insert(REQUEST_ID, value);
-    }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+/// What the gate is asked when it needs the database.
+fn later(edge: &Arc<Edge>, rest: Rest, exchange: Exchange) -> BoxFuture<'static, Response> {
+    let edge = Arc::clone(edge);
+    Box::pin(async move {
+        let judged = gate::judge_rest(&edge, rest).await;
+        let answer = gate::respond(&edge, judged);
+        exchange.end(&edge, answer)
+    })
 }
 
-/// The method as it is logged. Clients may make up any, of any length.
-fn standard_method(method: &Method) -> &'static str {
-    const STANDARD: [&str; 9] = [
-        "GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT",
-    ];
-    let known = STANDARD.into_iter().find(|known| *known == method.as_str());
-    known.unwrap_or("other")
+/// Without a name of the request there is nothing that could be told.
+fn unavailable() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 /// An endpoint that was found, with the values of its placeholders.
@@ -354,7 +321,8 @@ async fn run(
             problem.into_response(id)
         }
     };
-    rate_headers(response.headers_mut(), limit, remaining, reset_secs);
+    rate_headers(response.headers_mut(), limit, remaining, reset_secs)
+        .map_err(|error| Error::Internal(error.into()))?;
     Ok(response)
 }
 
@@ -405,7 +373,7 @@ pub(super) fn facts(
     })
 }
 
-pub(super) fn credential(headers: &HeaderMap) -> Result<Credential, Problem> {
+pub(super) fn credential(headers: &impl Fields) -> Result<Credential, Problem> {
     match headers::credential(headers)? {
         None => Ok(Credential::None),
         Some(RawCredential::Bearer(bearer)) => {
@@ -415,7 +383,7 @@ pub(super) fn credential(headers: &HeaderMap) -> Result<Credential, Problem> {
     }
 }
 
-pub(super) fn wish(headers: &HeaderMap) -> Result<Option<Wish>, HeaderError> {
+pub(super) fn wish(headers: &impl Fields) -> Result<Option<Wish>, HeaderError> {
     let Some(header) = headers::run_as(headers)? else {
         return Ok(None);
     };

@@ -1,17 +1,14 @@
 //! What a request says in its headers, read strictly and without asking anybody.
 //!
 //! A header that is repeated, malformed or contradictory is an error and never absent: a proxy in
-//! front, this server and the service behind could each read it in another way. `HeaderMap::get`
-//! answers the first of several and is not used here.
+//! front, this server and the service behind could each read it in another way.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::header::{
-    AUTHORIZATION, AsHeaderName, CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN, USER_AGENT,
-};
 use ipnet::IpNet;
 
+use super::fields::{Fields, Values, only, text};
 use crate::domain::binding::{self, Dimension, NamedValues};
 use crate::domain::id::AccountId;
 use crate::domain::limits;
@@ -82,13 +79,13 @@ impl fmt::Debug for RawCredential<'_> {
 /// # Errors
 /// [`HeaderError::TwoCredentials`], [`HeaderError::BadCredential`],
 /// [`HeaderError::LongCredential`].
-pub fn credential(headers: &HeaderMap) -> Result<Option<RawCredential<'_>>, HeaderError> {
-    let value = match values(headers, AUTHORIZATION) {
+pub fn credential(headers: &impl Fields) -> Result<Option<RawCredential<'_>>, HeaderError> {
+    let value = match only(headers, "authorization") {
         Values::None => return Ok(None),
         Values::One(value) => value,
         Values::Several => return Err(HeaderError::TwoCredentials),
     };
-    let text = value.to_str().map_err(|_| HeaderError::BadCredential)?;
+    let text = text(value).ok_or(HeaderError::BadCredential)?;
     let (scheme, rest) = text.split_once(' ').ok_or(HeaderError::BadCredential)?;
     let credential = rest.trim_start_matches(' ');
     if credential.len() > limits::CREDENTIAL_BYTES_MAX {
@@ -98,10 +95,13 @@ pub fn credential(headers: &HeaderMap) -> Result<Option<RawCredential<'_>>, Head
     if !is_visible_without_comma(credential) {
         return Err(HeaderError::BadCredential);
     }
-    match scheme.to_ascii_lowercase().as_str() {
-        "bearer" | "token" => Ok(Some(RawCredential::Bearer(credential))),
-        "basic" => Ok(Some(RawCredential::Basic(credential))),
-        _ => Err(HeaderError::BadCredential),
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    if is("bearer") || is("token") {
+        Ok(Some(RawCredential::Bearer(credential)))
+    } else if is("basic") {
+        Ok(Some(RawCredential::Basic(credential)))
+    } else {
+        Err(HeaderError::BadCredential)
     }
 }
 
@@ -135,17 +135,17 @@ const RUN_AS_PREFIX: &str = "xrunas";
 /// # Errors
 /// [`HeaderError::UnknownRunAs`], [`HeaderError::RunAsInConnection`], [`HeaderError::TwoRunAs`],
 /// [`HeaderError::BadRunAs`].
-pub fn run_as(headers: &HeaderMap) -> Result<Option<RunAsHeader<'_>>, HeaderError> {
+pub fn run_as(headers: &impl Fields) -> Result<Option<RunAsHeader<'_>>, HeaderError> {
     if connection_names_run_as(headers) {
         return Err(HeaderError::RunAsInConnection);
     }
     let mut found = None;
-    for (name, value) in headers {
-        if !is_folded_prefix(name.as_str().as_bytes(), RUN_AS_PREFIX) {
+    for (name, value) in headers.lines() {
+        if !is_folded_prefix(name.as_bytes(), RUN_AS_PREFIX) {
             continue;
         }
-        let by_id = RUN_AS_IDS.contains(&name.as_str());
-        if !by_id && !RUN_AS_EMAILS.contains(&name.as_str()) {
+        let by_id = RUN_AS_IDS.contains(&name);
+        if !by_id && !RUN_AS_EMAILS.contains(&name) {
             return Err(HeaderError::UnknownRunAs);
         }
         if found.replace((by_id, value)).is_some() {
@@ -155,7 +155,7 @@ pub fn run_as(headers: &HeaderMap) -> Result<Option<RunAsHeader<'_>>, HeaderErro
     let Some((by_id, value)) = found else {
         return Ok(None);
     };
-    let text = value.to_str().map_err(|_| HeaderError::BadRunAs)?;
+    let text = text(value).ok_or(HeaderError::BadRunAs)?;
     if text.len() > limits::RUN_AS_BYTES_MAX || !is_visible_without_comma(text) {
         return Err(HeaderError::BadRunAs);
     }
@@ -167,13 +167,13 @@ pub fn run_as(headers: &HeaderMap) -> Result<Option<RunAsHeader<'_>>, HeaderErro
 }
 
 /// Whether a proxy that obeys `Connection` (RFC 9110 §7.6.1) would have removed a run-as header.
-fn connection_names_run_as(headers: &HeaderMap) -> bool {
+fn connection_names_run_as(headers: &impl Fields) -> bool {
     connection_names(headers, |token| is_folded_prefix(token, RUN_AS_PREFIX))
 }
 
-fn connection_names(headers: &HeaderMap, is_meant: impl Fn(&[u8]) -> bool) -> bool {
-    headers.get_all(CONNECTION).iter().any(|value| {
-        let mut tokens = value.as_bytes().split(|byte| b", \t;".contains(byte));
+fn connection_names(headers: &impl Fields, is_meant: impl Fn(&[u8]) -> bool) -> bool {
+    headers.values("connection").any(|value| {
+        let mut tokens = value.split(|byte| b", \t;".contains(byte));
         tokens.any(&is_meant)
     })
 }
@@ -196,7 +196,7 @@ const JUDGED_PREFIXES: [&str; 12] = [
 
 /// Whether `Connection` names a header that the gate reads or answers, so that a proxy on the way
 /// would remove it from the request that is judged, or from the one that is passed on.
-pub fn connection_names_judged(headers: &HeaderMap) -> bool {
+pub fn connection_names_judged(headers: &impl Fields) -> bool {
     connection_names(headers, |token| {
         JUDGED_PREFIXES
             .iter()
@@ -218,8 +218,8 @@ fn is_folded_prefix(name: &[u8], prefix: &str) -> bool {
 ///
 /// # Errors
 /// [`HeaderError::Repeated`], [`HeaderError::Malformed`].
-pub fn origin(headers: &HeaderMap) -> Result<Option<&str>, HeaderError> {
-    at_most_one(headers, ORIGIN, "Origin")
+pub fn origin(headers: &impl Fields) -> Result<Option<&str>, HeaderError> {
+    at_most_one(headers, "origin", "Origin")
 }
 
 /// The values of the dimensions that the headers name, such as `X-Project-ID`.
@@ -227,9 +227,9 @@ pub fn origin(headers: &HeaderMap) -> Result<Option<&str>, HeaderError> {
 /// # Errors
 /// [`HeaderError::Repeated`], [`HeaderError::Malformed`], [`HeaderError::Misspelt`]: the service
 /// behind would take the value of the other spelling.
-pub fn binding_headers(headers: &HeaderMap) -> Result<NamedValues, HeaderError> {
+pub fn binding_headers(headers: &impl Fields) -> Result<NamedValues, HeaderError> {
     let mut named = NamedValues::new();
-    for name in headers.keys().map(HeaderName::as_str) {
+    for (name, _) in headers.lines() {
         if name.contains(['_', '.']) {
             let dashed = || {
                 name.bytes()
@@ -260,9 +260,9 @@ pub fn binding_headers(headers: &HeaderMap) -> Result<NamedValues, HeaderError> 
 ///
 /// # Errors
 /// [`HeaderError::Repeated`], [`HeaderError::Malformed`].
-pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, HeaderError> {
+pub fn idempotency_key(headers: &impl Fields) -> Result<Option<&str>, HeaderError> {
     const NAME: &str = "Idempotency-Key";
-    let Some(key) = at_most_one(headers, HeaderName::from_static("idempotency-key"), NAME)? else {
+    let Some(key) = at_most_one(headers, "idempotency-key", NAME)? else {
         return Ok(None);
     };
     let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
@@ -282,11 +282,11 @@ const METHOD_OVERRIDES: [&str; 4] = [
 ];
 
 /// Whether a header asks the service behind to take the request for one of another method.
-pub fn method_override(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| {
+pub fn method_override(headers: &impl Fields) -> bool {
+    headers.lines().any(|(name, _)| {
         METHOD_OVERRIDES
             .iter()
-            .any(|wanted| is_dashed(name.as_str(), wanted))
+            .any(|wanted| is_dashed(name, wanted))
     })
 }
 
@@ -305,7 +305,7 @@ const HOPS_MAX: usize = 32;
 /// The address of the client: the peer, unless the peer is a trusted proxy; then the last address
 /// in `X-Forwarded-For` that is not of a trusted proxy. `None` when a trusted proxy wrote something
 /// that is no address: unknown, so that a credential with `cidrs` is refused.
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+pub fn client_address(peer: IpAddr, headers: &impl Fields, trusted: &[IpNet]) -> Option<IpAddr> {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();
     if !is_trusted(client) {
@@ -313,10 +313,10 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> O
     }
     // Each proxy appends the address that it saw, so what a client wrote itself stands left of
     // what can be believed.
-    let lines = headers.get_all("x-forwarded-for").iter().rev();
+    let lines = headers.values("x-forwarded-for").rev();
     let mut hops = 0;
     for line in lines {
-        for hop in line.as_bytes().rsplit(|byte| *byte == b',') {
+        for hop in line.rsplit(|byte| *byte == b',') {
             hops += 1;
             if hops > HOPS_MAX {
                 return None;
@@ -344,16 +344,16 @@ const USER_AGENT_CHARS_MAX: usize = 200;
 
 /// What the client calls itself, for people: shortened, without control characters. `None` when it
 /// says nothing.
-pub fn user_agent(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get_all(USER_AGENT).iter().next()?;
+pub fn user_agent(headers: &impl Fields) -> Option<String> {
+    let value = headers.values("user-agent").next()?;
     if value.len() <= USER_AGENT_CHARS_MAX
-        && let Ok(visible) = value.to_str()
+        && let Some(visible) = text(value)
         && !visible.contains('\t')
     {
         let text = visible.trim();
         return (!text.is_empty()).then(|| text.to_owned());
     }
-    let text: String = String::from_utf8_lossy(value.as_bytes())
+    let text: String = String::from_utf8_lossy(value)
         .chars()
         .filter(|character| !character.is_control())
         .take(USER_AGENT_CHARS_MAX)
@@ -362,31 +362,16 @@ pub fn user_agent(headers: &HeaderMap) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-enum Values<'h> {
-    None,
-    One(&'h HeaderValue),
-    Several,
-}
-
-fn values(headers: &HeaderMap, name: impl AsHeaderName) -> Values<'_> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Values::None,
-        (Some(value), None) => Values::One(value),
-        (Some(_), Some(_)) => Values::Several,
-    }
-}
-
 fn at_most_one<'h>(
-    headers: &'h HeaderMap,
-    name: impl AsHeaderName,
+    headers: &'h impl Fields,
+    name: &'static str,
     shown: &'static str,
 ) -> Result<Option<&'h str>, HeaderError> {
-    match values(headers, name) {
+    match only(headers, name) {
         Values::None => Ok(None),
-        Values::One(value) => match value.to_str() {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => Err(HeaderError::Malformed(shown)),
+        Values::One(value) => match text(value) {
+            Some(text) => Ok(Some(text)),
+            None => Err(HeaderError::Malformed(shown)),
         },
         Values::Several => Err(HeaderError::Repeated(shown)),
     }

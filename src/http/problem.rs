@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
@@ -10,6 +10,7 @@ mod row;
 
 use row::{Row, app, unauthenticated};
 
+use super::fields::{BadValue, FieldSink};
 use super::gate::GateProblem;
 use super::headers::HeaderError;
 use super::json::JsonError;
@@ -297,7 +298,8 @@ impl Problem {
                 let others = i64::from(limit.requests.saturating_sub(1));
                 let all_ms =
                     i64::from(limit.per_secs) * 1000 * others / i64::from(limit.requests.max(1));
-                rate_headers(headers, limit.requests, 0, secs_up(retry_ms + all_ms));
+                // Numbers can stand in a header.
+                rate_headers(headers, limit.requests, 0, secs_up(retry_ms + all_ms)).ok();
             }
         }
         if let Self::Method(allowed) = &self {
@@ -314,10 +316,18 @@ pub(super) fn secs_up(ms: i64) -> i64 {
 }
 
 /// What a client is told about the rate limit of its key.
-pub(super) fn rate_headers(headers: &mut HeaderMap, limit: u32, remaining: u32, reset_secs: i64) {
-    headers.insert("ratelimit-limit", limit.into());
-    headers.insert("ratelimit-remaining", remaining.into());
-    headers.insert("ratelimit-reset", reset_secs.into());
+pub(super) fn rate_headers(
+    into: &mut impl FieldSink,
+    limit: u32,
+    remaining: u32,
+    reset_secs: i64,
+) -> Result<(), BadValue> {
+    const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+    const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+    const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+    into.field(&LIMIT, &limit.to_string())?;
+    into.field(&REMAINING, &remaining.to_string())?;
+    into.field(&RESET, &reset_secs.to_string())
 }
 
 /// RFC 6750 §3: no error code when no credential was sent.

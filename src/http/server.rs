@@ -7,9 +7,11 @@
 //! port nor a signal.
 
 mod fast_path;
+mod head;
 mod problem;
 mod request;
 mod rewind;
+mod written;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -34,9 +36,11 @@ use tower::ServiceExt as _;
 use tracing::{debug, info, warn};
 
 use self::fast_path::Next;
+pub use self::head::Head;
 pub use self::problem::{RenderProblem, ServerProblem, plain_problem};
-use self::request::{Answering, Shared};
+use self::request::Shared;
 use self::rewind::Rewind;
+pub use self::written::Written;
 use super::activity::Activity;
 use crate::settings::Limits;
 
@@ -94,6 +98,23 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// Whether what is asked of a target has no body, changes nothing, and is nearly always answered at
     /// once with a body that is in memory. Such requests are spared what they do not need.
     fn is_fast(&self, target: &str) -> bool;
+
+    /// Begins to answer a request for which [`Handler::is_fast`] is true, and writes the answer if it
+    /// has one.
+    fn start_fast(&self, head: &Head<'_>, peer: PeerAddr, written: &mut Written) -> Fast {
+        // Whatever was written is begun anew.
+        let _ = written;
+        Fast::Started(self.start(head.to_request(peer)))
+    }
+}
+
+/// What became of a fast request at once.
+#[derive(Debug)]
+pub enum Fast {
+    /// Its answer is written.
+    Written,
+    /// It goes the way of all others.
+    Started(Started),
 }
 
 /// An answer, or the future of one.
@@ -139,6 +160,24 @@ impl Handler for Router {
     fn is_fast(&self, _: &str) -> bool {
         false
     }
+}
+
+/// What the fast path does with the head of a request, without a connection: the bytes of the
+/// answer, or how it goes on; nothing when it is not for it. For tests.
+#[doc(hidden)]
+pub fn answer_head(
+    handler: &impl Handler,
+    peer: PeerAddr,
+    head: &[u8],
+) -> Option<Result<Vec<u8>, Started>> {
+    let mut written = Written::new();
+    let is_fast = |target: &str| handler.is_fast(target);
+    head::with_head(head, &mut String::new(), is_fast, |head, _| {
+        match handler.start_fast(head, peer, &mut written) {
+            Fast::Written => Ok(written.end(false, head.is_head(), false).to_vec()),
+            Fast::Started(started) => Err(started),
+        }
+    })
 }
 
 /// Serves `handler` on `listener` until `shutdown` is over; then accepts nothing more, finishes what

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
-use super::dispatch::sign;
+use super::exchange::finish;
 use super::gate;
 use super::json::JsonError;
 use super::problem::Problem;
@@ -52,6 +52,6 @@ fn answer(app: &App, problem: ServerProblem, target: &Uri) -> Response {
     let status = response.status().as_u16();
     timer.finish(None, status);
     tracing::info!(request.id = %id, status, code, "request answered by the server");
-    sign(response.headers_mut(), &id);
+    finish(response.headers_mut(), &id);
     response
 }

@@ -1,9 +1,7 @@
 //! What a gateway is told: who it is, for the API behind.
 
-use axum::body::{Body, Bytes};
+use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderName, HeaderValue};
-use axum::response::Response;
 
 use super::GateProblem;
 use crate::app::App;
@@ -11,6 +9,7 @@ use crate::app::authorise::{Caller, Who};
 use crate::app::error::Error;
 use crate::app::gate::Allowed;
 use crate::http::dispatch::{limit_headers, turn_of};
+use crate::http::fields::FieldSink;
 use crate::http::problem::{Problem, rate_headers};
 
 /// Names and values of all identity headers together, in bytes. nginx has 4 kB for the whole head of
@@ -37,8 +36,15 @@ pub(super) fn rate(app: &App, caller: &Caller) -> Option<(u32, u32, i64)> {
     }
 }
 
-/// 200 with all identity headers.
-pub(super) fn allow(app: &App, allowed: &Allowed) -> Result<Response, Problem> {
+/// The body of every 200.
+pub(in crate::http) const ALLOWED: &[u8] = b"{\"allowed\":true}";
+
+/// Writes the fields of a 200, all identity headers among them.
+pub(super) fn allow(
+    app: &App,
+    allowed: &Allowed,
+    into: &mut impl FieldSink,
+) -> Result<(), Problem> {
     let identity = allowed.identity();
     let dictionary = identity.to_dictionary();
     let values = [
@@ -62,16 +68,17 @@ pub(super) fn allow(app: &App, allowed: &Allowed) -> Result<Response, Problem> {
     if bytes > HEADERS_BYTES_MAX {
         return Err(GateProblem::IdentityTooLarge.into());
     }
-    let mut response = Response::new(Body::from(Bytes::from_static(b"{\"allowed\":true}")));
-    let headers = response.headers_mut();
-    headers.reserve(16);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, value) in values {
-        let value = HeaderValue::from_str(value).map_err(|error| Error::Internal(error.into()))?;
-        headers.insert(name, value);
+    let mut write = |name: &HeaderName, value: &str| {
+        into.field(name, value)
+            .map_err(|error| Error::Internal(error.into()))
+    };
+    write(&CONTENT_TYPE, "application/json")?;
+    for (name, value) in &values {
+        write(name, value)?;
     }
     if let Some((limit, remaining, reset_secs)) = rate(app, &allowed.caller) {
-        rate_headers(headers, limit, remaining, reset_secs);
+        rate_headers(into, limit, remaining, reset_secs)
+            .map_err(|error| Error::Internal(error.into()))?;
     }
-    Ok(response)
+    Ok(())
 }

@@ -6,19 +6,18 @@ mod ask;
 mod peers;
 mod read;
 
+pub(super) use answer::ALLOWED;
 pub(super) use ask::{authorize, explain};
 pub use peers::GatePeers;
-pub(super) use read::Convention;
+pub(super) use read::{Asking, Convention};
 
-use axum::http::request::Parts;
+use axum::body::{Body, Bytes};
 use axum::response::Response;
 
 use super::dispatch::Edge;
+use super::fields::{FieldSink, Fields};
 use super::problem::Problem;
 use super::routes::GATES;
-use super::server::PeerAddr;
-use crate::app::App;
-use crate::app::error::Error;
 use crate::app::gate::{Allowed, AtOnce, Rest};
 use crate::domain::id::RequestId;
 
@@ -106,37 +105,55 @@ pub(super) fn find(target: &str) -> Option<Gate<'_>> {
 
 /// What the gate came to without the database.
 pub(super) enum Judged {
-    Answered(Result<Response, Problem>),
+    Answered(Result<Allowed, Problem>),
     /// Go on with [`judge_rest`].
     Unanswered(Box<Rest>),
 }
 
-/// Judges what a gateway asks about, as far as that needs no database. `Ok` is always 200.
-pub(super) fn judge_at_once(edge: &Edge, gate: Gate<'_>, parts: &Parts, id: &RequestId) -> Judged {
-    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
+/// Judges what a gateway asks about, as far as that needs no database.
+pub(super) fn judge_at_once(
+    edge: &Edge,
+    gate: Gate<'_>,
+    asking: Asking<'_, impl Fields>,
+    id: &RequestId,
+) -> Judged {
     let asked = edge
         .gate
-        .check(peer, &parts.headers)
+        .check(asking.peer, asking.fields)
         .map_err(Problem::from)
-        .and_then(|()| read::from_gateway(edge, gate, parts, id));
-    let app = &edge.app;
+        .and_then(|()| read::from_gateway(edge, gate, asking, id));
     match asked {
         Err(problem) => Judged::Answered(Err(problem)),
-        Ok(asked) => match app.authorize_at_once(asked.credential, asked.wish, asked.facts) {
-            AtOnce::Answered(outcome) => Judged::Answered(answered(app, outcome)),
-            AtOnce::Unanswered(rest) => Judged::Unanswered(rest),
-        },
+        Ok(asked) => {
+            let app = &edge.app;
+            match app.authorize_at_once(asked.credential, asked.wish, asked.facts) {
+                AtOnce::Answered(outcome) => Judged::Answered(outcome.map_err(Problem::from)),
+                AtOnce::Unanswered(rest) => Judged::Unanswered(rest),
+            }
+        }
     }
 }
 
 /// Judges the rest of it, with the database.
-pub(super) async fn judge_rest(edge: &Edge, rest: Rest) -> Result<Response, Problem> {
-    let app = &edge.app;
-    answered(app, app.authorize_rest(rest).await)
+pub(super) async fn judge_rest(edge: &Edge, rest: Rest) -> Result<Allowed, Problem> {
+    Ok(edge.app.authorize_rest(rest).await?)
 }
 
-fn answered(app: &App, outcome: Result<Allowed, Error>) -> Result<Response, Problem> {
-    let response = answer::allow(app, &outcome?)?;
-    app.metrics.gate_allowed();
+/// Writes the fields of the answer to a request that was allowed. `Ok` is always 200.
+pub(super) fn write(
+    edge: &Edge,
+    allowed: &Allowed,
+    into: &mut impl FieldSink,
+) -> Result<(), Problem> {
+    answer::allow(&edge.app, allowed, into)?;
+    edge.app.metrics.gate_allowed();
+    Ok(())
+}
+
+/// The answer to a request that was judged.
+pub(super) fn respond(edge: &Edge, judged: Result<Allowed, Problem>) -> Result<Response, Problem> {
+    let mut response = Response::new(Body::from(Bytes::from_static(ALLOWED)));
+    response.headers_mut().reserve(16);
+    write(edge, &judged?, response.headers_mut())?;
     Ok(response)
 }

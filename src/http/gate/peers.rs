@@ -4,13 +4,13 @@ use std::fmt;
 use std::net::IpAddr;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use super::GateProblem;
+use crate::http::fields::{Fields, Values, only};
 use crate::settings::SecretText;
 
-const SECRET: HeaderName = HeaderName::from_static("x-hallpass-gate-secret");
+const SECRET: &str = "x-hallpass-gate-secret";
 
 /// Who may ask the gate: from where, and with which secret.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ impl GatePeers {
     ///
     /// # Errors
     /// [`GateProblem::Peer`], [`GateProblem::Secret`].
-    pub fn check(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), GateProblem> {
+    pub fn check(&self, peer: Option<IpAddr>, headers: &impl Fields) -> Result<(), GateProblem> {
         let peer = peer.ok_or(GateProblem::Peer)?.to_canonical();
         if !self.networks.iter().any(|network| network.contains(&peer)) {
             return Err(GateProblem::Peer);
@@ -49,11 +49,9 @@ impl GatePeers {
         let Some(secret) = &self.secret else {
             return Ok(());
         };
-        let mut given = headers.get_all(SECRET).iter();
-        let (Some(value), None) = (given.next(), given.next()) else {
+        let Values::One(value) = only(headers, SECRET) else {
             return Err(GateProblem::Secret);
         };
-        verify_slices_are_equal(value.as_bytes(), secret.reveal().as_bytes())
-            .map_err(|_| GateProblem::Secret)
+        verify_slices_are_equal(value, secret.reveal().as_bytes()).map_err(|_| GateProblem::Secret)
     }
 }

@@ -2,10 +2,6 @@
 
 use std::net::IpAddr;
 
-use axum::http::header::AUTHORIZATION;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, Version};
-
 use super::{Gate, GateProblem};
 use crate::app::App;
 use crate::app::authorise::{Credential, Facts, Wish};
@@ -13,9 +9,9 @@ use crate::domain::id::RequestId;
 use crate::domain::route::PathError;
 pub(super) use crate::http::dispatch::wish;
 use crate::http::dispatch::{Edge, credential};
+use crate::http::fields::{Fields, Values, only};
 use crate::http::headers::{self, HeaderError};
 use crate::http::problem::Problem;
-use crate::http::server::PeerAddr;
 
 /// Where a gateway writes the method and the target of the request that it asks about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +22,17 @@ pub(in crate::http) enum Convention {
     Forwarded,
     /// In the request line: the own method, and the target behind the endpoint (Envoy).
     Envoy,
+}
+
+/// The request of a gateway itself.
+pub(in crate::http) struct Asking<'r, F> {
+    /// The other end of the connection.
+    pub(in crate::http) peer: Option<IpAddr>,
+    pub(in crate::http) method: &'r str,
+    /// Whether its target has a scheme and a host in HTTP/1, which is the form for proxies and a
+    /// second place to name them. HTTP/2 always has them.
+    pub(in crate::http) names_a_proxy: bool,
+    pub(in crate::http) fields: &'r F,
 }
 
 /// A request that somebody asks about.
@@ -39,10 +46,10 @@ pub(super) struct Asked {
 pub(super) fn from_gateway(
     edge: &Edge,
     gate: Gate<'_>,
-    parts: &Parts,
+    asking: Asking<'_, impl Fields>,
     id: &RequestId,
 ) -> Result<Asked, Problem> {
-    let headers = &parts.headers;
+    let headers = asking.fields;
     let (method, target) = match gate.convention {
         Convention::Nginx => (
             method(headers, "x-original-method")?,
@@ -58,16 +65,15 @@ pub(super) fn from_gateway(
             )
         }
         Convention::Envoy => {
-            // HTTP/2 always names scheme and authority.
-            if parts.version <= Version::HTTP_11 && parts.uri.scheme().is_some() {
+            if asking.names_a_proxy {
                 return Err(PathError::NotAPath.into());
             }
-            (parts.method.as_str(), gate.tail.as_bytes())
+            (asking.method, gate.tail.as_bytes())
         }
     };
-    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
-    let address =
-        peer.and_then(|peer| headers::client_address(peer, headers, &edge.trusted_proxies));
+    let address = asking
+        .peer
+        .and_then(|peer| headers::client_address(peer, headers, &edge.trusted_proxies));
     read(&edge.app, id, headers, method, target, address)
 }
 
@@ -75,7 +81,7 @@ pub(super) fn from_gateway(
 pub(super) fn read(
     app: &App,
     id: &RequestId,
-    headers: &HeaderMap,
+    headers: &impl Fields,
     method: &str,
     target: &[u8],
     address: Option<IpAddr>,
@@ -89,9 +95,8 @@ pub(super) fn read(
     }
     // Several credentials, joined to one header by a proxy (RFC 9110 §5.3).
     if headers
-        .get_all(AUTHORIZATION)
-        .iter()
-        .any(|value| value.as_bytes().contains(&b','))
+        .values("authorization")
+        .any(|value| value.contains(&b','))
     {
         return Err(HeaderError::TwoCredentials.into());
     }
@@ -127,14 +132,14 @@ pub(super) fn is_method(text: &str) -> bool {
     (1..=METHOD_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_token)
 }
 
-fn method<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h str, GateProblem> {
+fn method<'h>(headers: &'h impl Fields, name: &'static str) -> Result<&'h str, GateProblem> {
     std::str::from_utf8(one(headers, name)?)
         .ok()
         .filter(|method| is_method(method))
         .ok_or(GateProblem::Malformed(name))
 }
 
-fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h [u8], GateProblem> {
+fn one<'h>(headers: &'h impl Fields, name: &'static str) -> Result<&'h [u8], GateProblem> {
     match at_most_one(headers, name)? {
         None => Err(GateProblem::Missing(name)),
         Some([]) => Err(GateProblem::Malformed(name)),
@@ -143,13 +148,12 @@ fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h [u8], GateP
 }
 
 fn at_most_one<'h>(
-    headers: &'h HeaderMap,
+    headers: &'h impl Fields,
     name: &'static str,
 ) -> Result<Option<&'h [u8]>, GateProblem> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => Ok(Some(value.as_bytes())),
-        (Some(_), Some(_)) => Err(GateProblem::Repeated(name)),
+    match only(headers, name) {
+        Values::None => Ok(None),
+        Values::One(value) => Ok(Some(value)),
+        Values::Several => Err(GateProblem::Repeated(name)),
     }
 }

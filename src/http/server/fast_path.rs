@@ -9,36 +9,24 @@
 
 use std::future::{Future as _, poll_fn};
 use std::io;
-use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::{Bytes, HttpBody as _};
-use axum::extract::Request;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TRANSFER_ENCODING, UPGRADE};
-use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH};
 use axum::response::Response;
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::{Answering, Connection, Handler, Phase};
-use crate::http::activity::{Watchdog, WatchedBody};
+use super::head::with_head;
+use super::request::{Answering, FastAnswer};
+use super::{Connection, Handler, Phase, Written};
+use crate::http::activity::{InFlight, Watchdog, WatchedBody};
 
-/// Headers of a request; gateways pass on those of a browser, which has about twenty.
-const HEADERS_MAX: usize = 48;
-/// What says something of the connection or of a body, and so is hyper's.
-const FOR_HYPER: [HeaderName; 5] = [
-    CONNECTION,
-    CONTENT_LENGTH,
-    TRANSFER_ENCODING,
-    EXPECT,
-    UPGRADE,
-];
-/// For the heads of requests and for answers; either grows when it has to.
+/// For the heads of requests; it grows when it has to.
 const BUFFER_BYTES: usize = 4 * 1024;
 
 /// What becomes of a connection.
@@ -49,6 +37,12 @@ pub(super) enum Next {
     Hyper(Bytes),
 }
 
+/// Held until an answer was taken: the request is over then.
+enum Held {
+    Request(#[expect(dead_code, reason = "held")] InFlight),
+    Body(#[expect(dead_code, reason = "held")] WatchedBody),
+}
+
 /// Answers requests as long as they are for the fast path.
 pub(super) async fn serve<H: Handler>(
     connection: &Connection<H>,
@@ -57,8 +51,8 @@ pub(super) async fn serve<H: Handler>(
     watchdog: &mut Watchdog,
 ) -> Next {
     let mut read = BytesMut::with_capacity(BUFFER_BYTES);
-    let mut written = Vec::with_capacity(BUFFER_BYTES);
-    let mut date = Date::default();
+    let mut names = String::new();
+    let mut written = Written::new();
     let mut draining = pin!(past(phase.clone(), Phase::Serving));
     let mut over = pin!(past(phase.clone(), Phase::Draining));
     let mut stuck = pin!(watchdog.finds_it_stuck());
@@ -79,19 +73,29 @@ pub(super) async fn serve<H: Handler>(
                 return Next::Over;
             }
         }
-        let head = match take(&mut read, |target| connection.is_fast(target)) {
-            Ok(head) => head,
-            Err(read) => return Next::Hyper(read),
+        let answered = with_head(
+            &read,
+            &mut names,
+            |target| connection.is_fast(target),
+            |head, len| {
+                let answer = connection.answer_fast(head, &mut written);
+                (answer, head.is_head(), len)
+            },
+        );
+        let Some((answer, is_head, len)) = answered else {
+            return Next::Hyper(read.freeze());
         };
-        let answer = match connection.answer(head, None) {
-            Answering::Now(Some(answer)) => answer,
+        read.advance(len);
+        let answer = match answer {
+            FastAnswer::Written(in_flight) => Ok(in_flight),
+            FastAnswer::Answering(Answering::Now(Some(answer))) => Err(answer),
             // It was taken already, which nobody did.
-            Answering::Now(None) => return Next::Over,
-            Answering::Later(mut answer) => loop {
+            FastAnswer::Answering(Answering::Now(None)) => return Next::Over,
+            FastAnswer::Answering(Answering::Later(mut answer)) => loop {
                 // A client that goes away gives up what it asked: nothing of it changes anything.
                 tokio::select! {
                     biased;
-                    answer = &mut answer => break answer,
+                    answer = &mut answer => break Err(answer),
                     more = stream.read_buf(&mut read), if read.is_empty() => match more {
                         Ok(0) | Err(_) => return Next::Over,
                         // The next request, which waits for its turn.
@@ -102,16 +106,28 @@ pub(super) async fn serve<H: Handler>(
                 }
             },
         };
-        let is_last = answer.headers().contains_key(CONNECTION) || is_draining(phase);
-        let Ok(body) = encode(answer, is_last, &mut date, &mut written).await else {
-            return Next::Over;
+        let mut is_last = is_draining(phase);
+        let (held, bytes) = match answer {
+            Ok(in_flight) => {
+                let bytes = written.end(false, is_head, is_last);
+                (Held::Request(in_flight), bytes)
+            }
+            Err(answer) => {
+                let closes = answer.headers().contains_key(CONNECTION);
+                let closing = is_last && !closes;
+                is_last |= closes;
+                match encode(answer, is_head, closing, &mut written).await {
+                    Ok((body, bytes)) => (Held::Body(body), bytes),
+                    Err(_) => return Next::Over,
+                }
+            }
         };
-        let sent = match stream.try_write(&written) {
+        let sent = match stream.try_write(bytes) {
             Ok(sent) => sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(_) => return Next::Over,
         };
-        if let Some(rest) = written.get(sent..).filter(|rest| !rest.is_empty()) {
+        if let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
             // The client is slow, or takes nothing at all.
             tokio::select! {
                 sent = stream.write_all(rest) => if sent.is_err() {
@@ -121,8 +137,7 @@ pub(super) async fn serve<H: Handler>(
                 () = &mut stuck => return Next::Over,
             }
         }
-        // The request is over when its answer was taken.
-        drop(body);
+        drop(held);
         if is_last {
             stream.shutdown().await.ok();
             return Next::Over;
@@ -142,88 +157,16 @@ async fn past(mut phase: watch::Receiver<Phase>, last: Phase) {
     phase.wait_for(|phase| *phase > last).await.ok();
 }
 
-/// The first request of what was read, if it is whole and for the fast path; or else all that was
-/// read.
-fn take(read: &mut BytesMut, is_fast: impl Fn(&str) -> bool) -> Result<Parts, Bytes> {
-    let Some(found) = find(read, is_fast) else {
-        return Err(read.split().freeze());
-    };
-    let head = read.split_to(found.len).freeze();
-    parts(found, &head).map_err(|NotHttp| {
-        let mut whole = BytesMut::from(head);
-        whole.extend_from_slice(&read.split());
-        whole.freeze()
-    })
-}
-
-/// A request, and where its parts are in what was read: they are not copied.
-struct Found {
-    method: Method,
-    target: Range<usize>,
-    headers: Vec<(HeaderName, Range<usize>)>,
-    len: usize,
-}
-
-fn find(read: &[u8], is_fast: impl Fn(&str) -> bool) -> Option<Found> {
-    let mut lines = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut parsed = httparse::Request::new(&mut lines);
-    let Ok(httparse::Status::Complete(len)) = parsed.parse(read) else {
-        return None;
-    };
-    let (Some(1), Some(method), Some(target)) = (parsed.version, parsed.method, parsed.path) else {
-        return None;
-    };
-    if !is_fast(target) || method == Method::CONNECT.as_str() {
-        return None;
-    }
-    // What is not a part of it would be read from somewhere else.
-    let place = |text: &[u8]| {
-        let begin = text.as_ptr().addr().checked_sub(read.as_ptr().addr())?;
-        let end = begin.checked_add(text.len())?;
-        (end <= len).then_some(begin..end)
-    };
-    let mut headers = Vec::with_capacity(parsed.headers.len());
-    for line in &*parsed.headers {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
-        if FOR_HYPER.contains(&name) {
-            return None;
-        }
-        headers.push((name, place(line.value)?));
-    }
-    Some(Found {
-        method: Method::from_bytes(method.as_bytes()).ok()?,
-        target: place(target.as_bytes())?,
-        headers,
-        len,
-    })
-}
-
-/// The parser took what the types of HTTP do not.
-struct NotHttp;
-
-fn parts(found: Found, head: &Bytes) -> Result<Parts, NotHttp> {
-    let (mut parts, ()) = Request::new(()).into_parts();
-    parts.uri = Uri::from_maybe_shared(head.slice(found.target)).map_err(|_| NotHttp)?;
-    parts.method = found.method;
-    parts.headers.reserve(found.headers.len());
-    for (name, value) in found.headers {
-        let value = HeaderValue::from_maybe_shared(head.slice(value)).map_err(|_| NotHttp)?;
-        parts.headers.append(name, value);
-    }
-    Ok(parts)
-}
-
-/// Writes an answer as HTTP/1.1 (RFC 9112 §4). Its body comes back, for its end is the end of the
-/// request.
+/// Writes an answer. Its body comes back, for its end is the end of the request.
 ///
 /// # Errors
 /// When the body breaks off.
-async fn encode(
+async fn encode<'w>(
     answer: Response<WatchedBody>,
+    is_head: bool,
     closing: bool,
-    date: &mut Date,
-    into: &mut Vec<u8>,
-) -> Result<WatchedBody, axum::Error> {
+    written: &'w mut Written,
+) -> Result<(WatchedBody, &'w [u8]), axum::Error> {
     let (head, mut body) = answer.into_parts();
     let mut content = Bytes::new();
     while !body.is_end_stream() {
@@ -238,61 +181,12 @@ async fn encode(
             };
         }
     }
-    into.clear();
-    into.extend_from_slice(b"HTTP/1.1 ");
-    into.extend_from_slice(head.status.as_str().as_bytes());
-    into.push(b' ');
-    let reason = head.status.canonical_reason().unwrap_or("");
-    into.extend_from_slice(reason.as_bytes());
-    into.extend_from_slice(b"\r\n");
-    for (name, value) in &head.headers {
-        line(into, name, value.as_bytes());
-    }
     let has_length = matches!(
         head.status,
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
     ) || head.headers.contains_key(CONTENT_LENGTH);
-    if !has_length {
-        let length = HeaderValue::from(content.len());
-        line(into, &CONTENT_LENGTH, length.as_bytes());
-    }
-    if closing && !head.headers.contains_key(CONNECTION) {
-        line(into, &CONNECTION, b"close");
-    }
-    line(into, &DATE, date.now());
-    into.extend_from_slice(b"\r\n");
-    into.extend_from_slice(&content);
-    Ok(body)
-}
-
-fn line(into: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
-    into.extend_from_slice(name.as_str().as_bytes());
-    into.extend_from_slice(b": ");
-    into.extend_from_slice(value);
-    into.extend_from_slice(b"\r\n");
-}
-
-/// What stands in `Date` (RFC 9110 §6.6.1), written once a second.
-#[derive(Default)]
-struct Date {
-    secs: u64,
-    text: String,
-}
-
-impl Date {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it is for caches and decides nothing; hyper asks the machine, too"
-    )]
-    fn now(&mut self) -> &[u8] {
-        let now = SystemTime::now();
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        if since.as_secs() != self.secs || self.text.is_empty() {
-            self.secs = since.as_secs();
-            self.text = httpdate::fmt_http_date(now);
-        }
-        self.text.as_bytes()
-    }
+    written.head(&head, content);
+    Ok((body, written.end(has_length, is_head, closing)))
 }
 
 #[cfg(test)]

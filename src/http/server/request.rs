@@ -24,7 +24,8 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::{
-    Alive, Connection, Handler, PeerAddr, RenderProblem, ServerLimits, ServerProblem, Started,
+    Alive, Connection, Fast, Handler, Head, PeerAddr, RenderProblem, ServerLimits, ServerProblem,
+    Started, Written,
 };
 use crate::domain::limits::BODY_BYTES_MAX;
 use crate::http::activity::{InFlight, WatchedBody};
@@ -50,16 +51,62 @@ impl<H: Handler> Connection<H> {
         let shared = &self.shared;
         let first = match shared.first(head, body, self.peer, &in_flight) {
             First::Done(outcome) => outcome,
-            First::Rest(rest) => {
-                let (shared, alive) = (Arc::clone(shared), self.alive.clone());
-                return Answering::Later(Box::pin(async move {
-                    let outcome = shared.rest(rest, &in_flight, alive).await;
-                    shared.finish(outcome, &asked, in_flight)
-                }));
-            }
+            First::Rest(rest) => return self.later(rest, asked, in_flight),
         };
         Answering::Now(Some(shared.finish(first, &asked, in_flight)))
     }
+
+    /// [`Connection::answer`] for the fast path.
+    pub(super) fn answer_fast(&self, head: &Head<'_>, written: &mut Written) -> FastAnswer {
+        let in_flight = self.activity.begin();
+        let shared = &self.shared;
+        let asked = || Asked {
+            target: head.uri(),
+            version: Version::HTTP_11,
+            is_head: head.is_head(),
+        };
+        let outcome = match Arc::clone(&shared.requests).try_acquire_owned() {
+            Err(_) => Err(ServerProblem::Overloaded),
+            Ok(permit) => {
+                let peer = PeerAddr(self.peer);
+                let start = || shared.handler.start_fast(head, peer, written);
+                match std::panic::catch_unwind(AssertUnwindSafe(start)) {
+                    Ok(Fast::Written) => return FastAnswer::Written(in_flight),
+                    Ok(Fast::Started(Started::Answered(answer))) => Ok(answer),
+                    Ok(Fast::Started(Started::Goes(answer))) => {
+                        let rest = Rest {
+                            deadline: Instant::now() + shared.limits.request_timeout,
+                            permit,
+                            state: State::Goes(Goes {
+                                answer,
+                                changes_nothing: true,
+                            }),
+                        };
+                        return FastAnswer::Answering(self.later(rest, asked(), in_flight));
+                    }
+                    Err(_) => Err(panicked()),
+                }
+            }
+        };
+        let answer = shared.finish(outcome, &asked(), in_flight);
+        FastAnswer::Answering(Answering::Now(Some(answer)))
+    }
+
+    fn later(&self, rest: Rest, asked: Asked, in_flight: InFlight) -> Answering {
+        let (shared, alive) = (Arc::clone(&self.shared), self.alive.clone());
+        Answering::Later(Box::pin(async move {
+            let outcome = shared.rest(rest, &in_flight, alive).await;
+            shared.finish(outcome, &asked, in_flight)
+        }))
+    }
+}
+
+/// What became of a fast request at once.
+pub(super) enum FastAnswer {
+    /// Its answer is written, and the request is over when it was taken.
+    Written(InFlight),
+    /// There will be an answer.
+    Answering(Answering),
 }
 
 /// What the answer to a request depends on beside its handler.

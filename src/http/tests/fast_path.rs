@@ -3,13 +3,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::request::Parts;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use super::super::{PeerAddr, ServerLimits, Started, plain_problem, run};
+use super::super::{Fast, Head, PeerAddr, ServerLimits, Started, plain_problem, run};
 use super::*;
+use crate::http::fields::{FieldSink as _, Fields as _};
 
 /// Long enough for a machine under load; nothing waits for it unless a test fails.
 const LONG: Duration = Duration::from_mins(1);
@@ -69,6 +73,19 @@ impl Handler for Mirror {
 
     fn is_fast(&self, target: &str) -> bool {
         self.fast && !target.starts_with("/hyper")
+    }
+
+    fn start_fast(&self, head: &Head<'_>, peer: PeerAddr, written: &mut Written) -> Fast {
+        const LINE: HeaderName = HeaderName::from_static("x-line");
+        let Some(value) = head.target.strip_prefix("/written") else {
+            // It is not told to anybody.
+            written.ok(b"thrown away");
+            return Fast::Started(self.start(head.to_request(peer)));
+        };
+        written.ok(b"written");
+        written.field(&LINE, value).unwrap();
+        assert_ne!(value, "/panic");
+        Fast::Written
     }
 }
 
@@ -278,20 +295,56 @@ async fn every_head_is_answered_as_hyper_answers_it() {
     }
 }
 
+/// Each byte in each place of a head.
+#[tokio::test]
+async fn every_byte_is_read_as_hyper_reads_it() {
+    let fast = Running::start(true, LIMITS).await;
+    let hyper = Running::start(false, LIMITS).await;
+    for byte in 0..=u8::MAX {
+        let byte = [byte];
+        for (before, after) in [
+            ("G", "T /a HTTP/1.1\r\nHost: x\r\n\r\n"),
+            ("GET /a", "b HTTP/1.1\r\nHost: x\r\n\r\n"),
+            ("GET /a?b", "c HTTP/1.1\r\nHost: x\r\n\r\n"),
+            ("GET /a HTTP/1.1\r\nX-", "A: 1\r\n\r\n"),
+            ("GET /a HTTP/1.1\r\nX-A: 1", "2\r\n\r\n"),
+            ("GET /a HTTP/1.1\r\nX-A: 1", "\r\n\r\n"),
+        ] {
+            let head = [before.as_bytes(), &byte, after.as_bytes()].concat();
+            let answer = fast.exchange(&[&head]).await;
+            let expected = hyper.exchange(&[&head]).await;
+            let shown = String::from_utf8_lossy(&head);
+            assert_eq!(in_order(&answer), in_order(&expected), "{shown}");
+        }
+    }
+}
+
 /// What is for the fast path is taken, byte for byte; of all else nothing is.
 #[test]
 fn only_whole_heads_without_anything_about_body_or_connection_are_taken() {
-    let take_all = |head: &[u8]| {
-        let mut read = BytesMut::from(head);
-        take(&mut read, |target| !target.starts_with("/hyper")).map(|parts| (parts, read))
+    let take = |read: &[u8]| {
+        let is_fast = |target: &str| !target.starts_with("/hyper");
+        with_head(read, &mut String::new(), is_fast, |head, len| {
+            let lines = head.lines();
+            let lines = lines.map(|(name, value)| (name.to_owned(), value.to_vec()));
+            let values = head.values("x-a").map(<[u8]>::to_vec);
+            assert_eq!(head.values("x").count(), 0);
+            (
+                format!("{} {}", head.method, head.target),
+                lines.collect::<Vec<_>>(),
+                values.collect::<Vec<_>>(),
+                len,
+            )
+        })
     };
-    let (parts, left) = take_all(&[SIMPLE.as_bytes(), b"GET /"].concat()).unwrap();
-    assert_eq!(parts.uri, "/a?b=%20c");
-    assert_eq!(parts.method, Method::GET);
-    let values: Vec<_> = parts.headers.get_all("x-a").iter().collect();
-    assert_eq!(values, ["1", "2"]);
-    assert_eq!(parts.headers["x-b"], "");
-    assert_eq!(&left[..], b"GET /");
+    let read = [SIMPLE.as_bytes(), b"GET /"].concat();
+    let (asked, lines, values, len) = take(&read).unwrap();
+    assert_eq!(asked, "GET /a?b=%20c");
+    assert_eq!(values, [b"1", b"2"]);
+    let expected = [("host", "x"), ("x-a", "1"), ("x-a", "2"), ("x-b", "")];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    assert_eq!(lines, expected);
+    assert_eq!(len, SIMPLE.len());
 
     for line in [
         "Content-Length: 0",
@@ -304,23 +357,44 @@ fn only_whole_heads_without_anything_about_body_or_connection_are_taken() {
         "X-A : 1",
     ] {
         let head = format!("GET /a HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\nGET /");
-        let left = take_all(head.as_bytes()).unwrap_err();
-        assert_eq!(left, head);
+        assert_eq!(take(head.as_bytes()), None, "{line}");
     }
     for head in [
         "GET /hyper HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /a HTTP/1.0\r\nHost: x\r\n\r\n",
         "GET /a HTTP/1.1\r\nHost: x\r\n",
         "CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "CONNECT /a HTTP/1.1\r\nHost: x\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        // The parser takes these and the types do not, or differently.
+        "GET x:80/a HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET http://x/a HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /a\"b HTTP/1.1\r\nHost: x\r\n\r\n",
     ] {
-        assert_eq!(take_all(head.as_bytes()).unwrap_err(), head);
+        assert_eq!(take(head.as_bytes()), None, "{head}");
     }
     let many = format!("GET /a HTTP/1.1\r\n{}\r\n", "X-A: 1\r\n".repeat(49));
-    assert_eq!(take_all(many.as_bytes()).unwrap_err(), many);
-    // The parser takes it and the types do not.
-    let odd = "GET x:80/a HTTP/1.1\r\nHost: x\r\n\r\nGET /";
-    assert_eq!(take_all(odd.as_bytes()).unwrap_err(), odd);
+    assert_eq!(take(many.as_bytes()), None);
+}
+
+/// Whatever is taken is what the types of HTTP make of it.
+#[test]
+fn every_plain_target_is_the_one_that_hyper_would_give() {
+    for byte in 0..=u8::MAX {
+        let target = ["/a", &char::from(byte).to_string(), "?b"].concat();
+        let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let uri = with_head(
+            head.as_bytes(),
+            &mut String::new(),
+            |_| true,
+            |head, _| head.to_request(PeerAddr(([127, 0, 0, 1], 1).into())),
+        );
+        if let Some(request) = uri {
+            assert_eq!(request.uri().to_string(), target);
+            assert_eq!(request.uri().path_and_query().unwrap().as_str(), target);
+        }
+    }
 }
 
 #[tokio::test]
@@ -332,6 +406,79 @@ async fn a_panic_is_an_error_and_the_connection_goes_on() {
 
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
     assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
+}
+
+/// What a handler writes itself is an answer like any other.
+#[tokio::test]
+async fn an_answer_that_is_written_has_length_date_and_body() {
+    let server = Running::start(true, LIMITS).await;
+    let ask = |method: &str, target: &str| format!("{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let asked = [
+        ask("GET", "/written/panic"),
+        ask("GET", "/written/1"),
+        ask("HEAD", "/written/2"),
+        ask("GET", "/a"),
+        ask("GET", "/written/3"),
+    ];
+
+    let answers = server.exchange(&[asked.concat().as_bytes()]).await;
+
+    let answers: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).collect();
+    // What is behind the name of the protocol in the body of `/a` is no answer.
+    let [panicked, first, second, other, _, third] = answers.as_slice() else {
+        panic!("{answers:?}");
+    };
+    assert!(panicked.starts_with("500 "), "{panicked}");
+    assert!(!panicked.contains("x-line"), "{panicked}");
+    assert!(
+        other.starts_with("200 ") && !other.contains("thrown away"),
+        "{other}"
+    );
+    for (answer, line, body) in [
+        (first, "/1", "written"),
+        (second, "/2", ""),
+        (third, "/3", "written"),
+    ] {
+        let (head, rest) = answer.split_once("\r\n\r\n").unwrap();
+        let (status, lines) = head.split_once("\r\n").unwrap();
+        assert_eq!(status, "200 OK");
+        assert_eq!(rest, body, "{answer}");
+        let lines: Vec<&str> = lines.split("\r\n").collect();
+        let line = format!("x-line: {line}");
+        assert_eq!(lines[..2], [&*line, "content-length: 7"]);
+        assert!(
+            lines[2].starts_with("date: ") && lines[2].ends_with(" GMT"),
+            "{answer}"
+        );
+        assert_eq!(lines.len(), 3, "{answer}");
+    }
+
+    // And the last of a server says so.
+    let mut written = Written::new();
+    written.ok(b"");
+    let last = String::from_utf8(written.end(false, false, true).to_vec()).unwrap();
+    assert!(last.contains("\r\nconnection: close\r\n"), "{last}");
+}
+
+/// A value that would end its line is refused, so that nobody writes a second answer.
+#[test]
+fn only_visible_values_are_written() {
+    const NAME: HeaderName = HeaderName::from_static("x-a");
+    for byte in 0..=u8::MAX {
+        let value = char::from(byte).to_string();
+        let mut written = Written::new();
+        written.ok(b"");
+        let taken = written.field(&NAME, &value);
+        let mut map = HeaderMap::new();
+        assert_eq!(taken, map.field(&NAME, &value), "{byte}");
+        let bytes = written.end(false, false, false);
+        let lines = String::from_utf8(bytes.to_vec()).unwrap();
+        assert_eq!(lines.contains(&format!("x-a: {value}\r\n")), taken.is_ok());
+        assert_eq!(
+            lines.matches("\r\n").count(),
+            4 + usize::from(taken.is_ok())
+        );
+    }
 }
 
 #[tokio::test]

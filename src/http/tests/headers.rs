@@ -1,3 +1,6 @@
+use axum::http::header::USER_AGENT;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
 use super::*;
 
 /// Lines as they stand in a request. White space around a value is cut by the HTTP parser, so here

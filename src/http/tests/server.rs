@@ -1,13 +1,17 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::body::{Body, Bytes};
 use axum::extract::Extension;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::domain::limits::BODY_BYTES_MAX;
 
 /// Long enough for a machine under load; nothing waits for it unless a test fails.
 const LONG: Duration = Duration::from_mins(1);

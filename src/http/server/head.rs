@@ -1,0 +1,132 @@
+//! The head of a request for the fast path, where it was read.
+
+use std::mem::MaybeUninit;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
+
+use super::PeerAddr;
+use crate::http::fields::Fields;
+
+/// Headers of a request; gateways pass on those of a browser, which has about twenty.
+const HEADERS_MAX: usize = 48;
+/// What says something of the connection or of a body, and so is hyper's.
+const FOR_HYPER: [&str; 5] = [
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "expect",
+    "upgrade",
+];
+
+/// The head of a request that has no body and says nothing of its connection. Nothing of it is
+/// copied but the names of its fields, which are in lower case here.
+#[derive(Debug)]
+pub struct Head<'r> {
+    /// The method.
+    pub method: Method,
+    /// The target: a path and perhaps a query, of characters that may stand there
+    /// (RFC 9112 §3.2.1).
+    pub target: &'r str,
+    lines: &'r [httparse::Header<'r>],
+    /// One name behind the other, in lower case.
+    names: &'r str,
+}
+
+impl Fields for Head<'_> {
+    fn lines(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let mut names = self.names;
+        self.lines.iter().filter_map(move |line| {
+            let (name, others) = names.split_at_checked(line.name.len())?;
+            names = others;
+            Some((name, line.value))
+        })
+    }
+
+    fn values<'f>(&'f self, name: &'static str) -> impl DoubleEndedIterator<Item = &'f [u8]> {
+        let lines = self.lines.iter();
+        lines
+            .filter(move |line| line.name.eq_ignore_ascii_case(name))
+            .map(|line| line.value)
+    }
+}
+
+impl Head<'_> {
+    /// Whether the body of its answer is not wanted (RFC 9110 §9.3.2).
+    pub(super) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// The target as hyper would give it.
+    pub(super) fn uri(&self) -> Uri {
+        // What is plain can be read.
+        self.target.parse().unwrap_or_default()
+    }
+
+    /// The request as hyper would give it.
+    pub fn to_request(&self, peer: PeerAddr) -> Request {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri();
+        request.extensions_mut().insert(peer);
+        let headers = request.headers_mut();
+        for (name, value) in self.lines() {
+            // The parser takes nothing that these do not.
+            if let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_bytes(value),
+            ) {
+                headers.append(name, value);
+            }
+        }
+        request
+    }
+}
+
+/// Gives the first head of what was read to `then`, with its length, if it is whole and for the fast
+/// path. `names` is only room.
+pub(super) fn with_head<T>(
+    read: &[u8],
+    names: &mut String,
+    is_fast: impl Fn(&str) -> bool,
+    then: impl FnOnce(&Head<'_>, usize) -> T,
+) -> Option<T> {
+    let mut lines = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut parsed = httparse::Request::new(&mut []);
+    let Ok(httparse::Status::Complete(len)) = parsed.parse_with_uninit_headers(read, &mut lines)
+    else {
+        return None;
+    };
+    let (Some(1), Some(method), Some(target)) = (parsed.version, parsed.method, parsed.path) else {
+        return None;
+    };
+    if !is_fast(target) || !is_plain(target) || method == Method::CONNECT.as_str() {
+        return None;
+    }
+    names.clear();
+    for line in &*parsed.headers {
+        let begin = names.len();
+        names.push_str(line.name);
+        let name = names.get_mut(begin..)?;
+        name.make_ascii_lowercase();
+        if FOR_HYPER.contains(&&*name) {
+            return None;
+        }
+    }
+    let head = Head {
+        method: Method::from_bytes(method.as_bytes()).ok()?,
+        target,
+        lines: parsed.headers,
+        names,
+    };
+    Some(then(&head, len))
+}
+
+/// Whether a target is a path with nothing in it that RFC 3986 does not allow in a path or a query.
+/// Of others the parser takes some and the types of HTTP do not.
+fn is_plain(target: &str) -> bool {
+    let is_allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte);
+    target.starts_with('/') && target.bytes().all(is_allowed)
+}
