@@ -232,7 +232,10 @@ impl Store {
             {
                 Some(read)
             }
-            _ => None,
+            _ => {
+                drop(read);
+                None
+            }
         }
     }
 
