@@ -1,6 +1,6 @@
-//! The signing keys: sealed rows in the database, an immutable key ring in memory.
+//! The signing keys: sealed rows in the database, opened into an immutable key ring.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -26,55 +26,6 @@ use crate::token::{
     Algorithm, Jwks, KeyRecord, KeyRing, MasterKey, PrivateKey, PublicKey, SigningKey,
     SigningKeyState,
 };
-
-/// The signing keys that this node has in memory.
-#[derive(Debug)]
-pub struct Signing(RwLock<Loaded>);
-
-#[derive(Debug)]
-struct Loaded {
-    ring: Arc<KeyRing>,
-    /// Where the change log stood before they were read.
-    as_of: Option<Rev>,
-}
-
-impl Signing {
-    /// No keys yet.
-    pub fn empty() -> Self {
-        Self(RwLock::new(Loaded {
-            ring: Arc::new(KeyRing::default()),
-            as_of: None,
-        }))
-    }
-
-    /// The keys at this moment.
-    pub fn ring(&self) -> Arc<KeyRing> {
-        let loaded = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&loaded.ring)
-    }
-
-    /// Whether the keys were read when the log stood there or later.
-    pub fn is_as_new_as(&self, rev: Rev) -> bool {
-        let loaded = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        loaded
-            .as_of
-            .is_some_and(|as_of| as_of.log == rev.log && as_of.position >= rev.position)
-    }
-
-    fn set(&self, ring: KeyRing, as_of: Rev) {
-        let mut loaded = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        // Whoever read earlier may come later.
-        let is_older = loaded
-            .as_of
-            .is_some_and(|newest| newest.log == as_of.log && newest.position > as_of.position);
-        if !is_older {
-            *loaded = Loaded {
-                ring: Arc::new(ring),
-                as_of: Some(as_of),
-            };
-        }
-    }
-}
 
 /// Why the signing keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -172,9 +123,8 @@ fn open_row(row: &SigningKeyRow, master: &MasterKey) -> Result<SigningKey, Signi
     })
 }
 
-/// Reads and opens all signing keys.
-pub(crate) async fn load(conn: Conn<'_>, master: &MasterKey) -> Result<KeyRing, Error> {
-    let rows = signing_keys::list(conn).await?;
+/// Opens all signing keys.
+pub(crate) fn open(rows: &[SigningKeyRow], master: &MasterKey) -> Result<KeyRing, Error> {
     let keys = rows
         .iter()
         .map(|row| open_row(row, master))
@@ -195,8 +145,20 @@ impl App {
 
     pub(crate) async fn read_signing_keys(&self, mut conn: Conn<'_>) -> Result<(), Error> {
         let as_of = change_log::head(reborrow(&mut conn)).await?;
-        let ring = load(conn, &self.master).await?;
-        self.signing.set(ring, as_of);
+        self.read_signing_keys_as_of(conn, as_of).await
+    }
+
+    /// The same by whoever has just read where the log stands.
+    pub(crate) async fn read_signing_keys_as_of(
+        &self,
+        conn: Conn<'_>,
+        as_of: Rev,
+    ) -> Result<(), Error> {
+        let rows = signing_keys::list(conn).await?;
+        if !self.signing.keep(&rows, as_of) {
+            let ring = open(&rows, &self.master)?;
+            self.signing.set(Arc::new(ring), rows, as_of);
+        }
         Ok(())
     }
 

@@ -7,12 +7,15 @@ use std::time::Duration;
 use super::App;
 use super::error::Error;
 use super::ledger::SEAL_EVERY_MS;
-use super::pulse::POLL_MS;
+use super::pulse::{POLL_MS, Seen};
+use crate::store::{Read, SIGN_OF_LIFE};
 
 /// How long lies between two polls at least, however much is changed.
 const POLL_PAUSE: Duration = Duration::from_millis(10);
 /// How long one poll may take.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
+/// For how many polls a connection is kept: about a minute.
+const POLLS_KEPT: u32 = 300;
 /// How often batches of last uses and refusals are written, in seconds. A minute is promised.
 const BATCH_SECS: u64 = 5;
 /// How often signing keys are looked after, and keys told of, in seconds.
@@ -20,28 +23,73 @@ const UPKEEP_SECS: u64 = 30;
 /// How often it is looked for rows that are over, in seconds.
 const PRUNE_SECS: u64 = 30;
 
+/// The connection of the poller, kept from one poll to the next: taken from the pool each time, it
+/// would be asked for three signs of life around one question.
+#[derive(Debug, Default)]
+pub struct Kept {
+    read: Option<Read>,
+    polls: u32,
+}
+
+impl Kept {
+    fn take(&mut self) -> Option<Read> {
+        self.read.take()
+    }
+
+    fn put(&mut self, read: Option<Read>) {
+        self.polls = (self.polls + 1) % POLLS_KEPT;
+        // Now and then another, as the pool does by itself.
+        self.read = read.filter(|_| self.polls != 0);
+    }
+}
+
 impl App {
     /// Reads what is new in the change log, and what depends on it.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn poll(&self) -> Result<(), Error> {
-        let mut read = self.store.read().await?;
+        self.poll_over(&mut Kept::default()).await
+    }
+
+    /// The same over the connection of the last poll, when there is one that answers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn poll_over(&self, kept: &mut Kept) -> Result<(), Error> {
+        let looked = self.look_over(kept.take()).await;
+        let (mut read, seen) = if let Some(looked) = looked {
+            looked
+        } else {
+            let mut read = self.store.read().await?;
+            let seen = self.pulse.look(read.conn()).await?;
+            (read, seen)
+        };
         // The keys first: a token is recalled only while they are as new as what is known of the log,
         // and else each of many requests would read them.
-        let seen = self.pulse.look(read.conn()).await?;
-        if !self.signing.is_as_new_as(seen.head) {
-            self.read_signing_keys(read.conn()).await?;
+        if !self.signing.is_as_new_as(seen.head()) {
+            self.read_signing_keys_as_of(read.conn(), seen.head())
+                .await?;
         }
-        self.pulse.catch_up(read.conn(), seen).await?;
-        drop(read);
+        self.pulse.catch_up(seen)?;
+        // Whatever went wrong before, or was given up, did not keep it.
+        kept.put(self.store.keep(read));
         self.ensure_signing_keys().await
+    }
+
+    /// Asks over a connection that was kept. It was not asked for a sign of life before, so this has
+    /// the time of one; nothing when there is no answer.
+    async fn look_over(&self, kept: Option<Read>) -> Option<(Read, Seen)> {
+        let mut read = kept?;
+        let looked = tokio::time::timeout(SIGN_OF_LIFE, self.pulse.look(read.conn())).await;
+        let seen = looked.ok()?.ok()?;
+        Some((read, seen))
     }
 
     /// The same with a bound: a database that is silent must not keep this node from asking again
     /// over another connection.
-    async fn poll_in_time(&self) -> Result<(), Error> {
-        tokio::time::timeout(POLL_TIMEOUT, self.poll())
+    async fn poll_in_time(&self, kept: &mut Kept) -> Result<(), Error> {
+        tokio::time::timeout(POLL_TIMEOUT, self.poll_over(kept))
             .await
             .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".into())))
     }
@@ -86,12 +134,13 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
     let poller = Arc::clone(app);
     tasks.spawn(async move {
         let mut tick = ticker(Duration::from_millis(POLL_MS));
+        let mut kept = Kept::default();
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
                 () = poller.pulse.poll_wanted() => {}
             }
-            log_failure("poll the change log", poller.poll_in_time().await);
+            log_failure("poll the change log", poller.poll_in_time(&mut kept).await);
             // Many changes in a row make one poll of a few.
             tokio::time::sleep(POLL_PAUSE).await;
         }

@@ -26,6 +26,7 @@ mod prune;
 pub mod pulse;
 pub mod restore;
 pub mod sessions;
+pub mod signing;
 pub mod start;
 pub mod usage;
 pub mod verify;
@@ -125,7 +126,7 @@ pub struct App {
     pub(crate) master: MasterKey,
     /// What this node knows of the change log.
     pub pulse: pulse::Pulse,
-    pub(crate) signing: keyring::Signing,
+    pub(crate) signing: signing::Signing,
     pub(crate) limiter: limiter::Limiter,
     pub(crate) lately: lately::Lately,
     pub(crate) feed: feed::Feed,

@@ -16,7 +16,8 @@ use crate::domain::feed::{Cursor, Entries, Page};
 use crate::domain::lease::{Lease, PastLease};
 use crate::domain::liveness::{EndedTags, Position, Rev, Tag, Tags, TouchedTags};
 use crate::metrics::LogState;
-use crate::store::{Conn, Store, change_log, change_touch};
+use crate::store::change_log::News;
+use crate::store::{Conn, Store, change_log};
 
 /// How often the log is polled, in milliseconds.
 pub const POLL_MS: u64 = 200;
@@ -36,14 +37,20 @@ pub struct LogFellBack;
 #[error("what this node knows of the change log is too old")]
 pub struct TooOld;
 
-/// How far the log had come.
-#[derive(Debug, Clone, Copy)]
+/// What the log said, not yet taken in.
+#[derive(Debug)]
 pub struct Seen {
     asked_at_ms: i64,
     /// What was known before it was asked.
     before: Rev,
-    /// Where it stood.
-    pub head: Rev,
+    news: News,
+}
+
+impl Seen {
+    /// Where the log stood.
+    pub fn head(&self) -> Rev {
+        self.news.head
+    }
 }
 
 #[derive(Debug)]
@@ -87,16 +94,15 @@ impl Pulse {
     pub async fn open(store: &Store, clock: Arc<dyn Clock>, lease: Lease) -> Result<Self, Error> {
         let asked_at_ms = clock.monotonic_ms();
         let mut read = store.read().await?;
-        let head = change_log::head(read.conn()).await?;
+        let news = change_log::news(read.conn(), Position::new(0)).await?;
+        let head = news.head;
         let mut ended = EndedTags::new(head.log, head.position);
-        let read_entries = change_log::since(read.conn(), Position::new(0)).await?;
-        for (tag, at) in &read_entries {
+        for (tag, at) in &news.entries {
             ended.end(*tag, *at);
         }
         let mut entries = Entries::default();
-        entries.append(Position::new(0), head.position, &read_entries);
-        // Read last: what was dropped meanwhile is not among the entries, and below the floor.
-        ended.raise_floor(change_log::floor(read.conn()).await?);
+        entries.append(Position::new(0), head.position, &news.entries);
+        ended.raise_floor(news.floor);
         let (last_entry, _) = watch::channel(entries.last_in(head.log));
         let known = RwLock::new(Known {
             ended,
@@ -116,57 +122,63 @@ impl Pulse {
         })
     }
 
-    /// Reads what is new in the log. `true` when there was something.
+    /// Reads what is new in the log.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the log cannot be read or has fallen back.
-    pub async fn refresh(&self, mut conn: Conn<'_>) -> Result<bool, Error> {
-        let seen = self.look(reborrow(&mut conn)).await?;
-        self.catch_up(conn, seen).await
+    pub async fn refresh(&self, conn: Conn<'_>) -> Result<(), Error> {
+        let seen = self.look(conn).await?;
+        self.catch_up(seen)
     }
 
-    /// Reads how far the log has come. Knowledge is as old as this question when it was caught up.
+    /// Reads what is new in the log. Knowledge is as old as this question when it was caught up.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn look(&self, conn: Conn<'_>) -> Result<Seen, Error> {
+    pub async fn look(&self, mut conn: Conn<'_>) -> Result<Seen, Error> {
         let asked_at_ms = self.clock.monotonic_ms();
         // Before the log is read: what was confirmed by then cannot be missing from it.
         let before = self.known();
-        let head = change_log::head(conn).await?;
+        let mut news = change_log::news(reborrow(&mut conn), before.position).await?;
+        if news.head.log != before.log {
+            // Its positions are nothing to this log.
+            news = change_log::news(conn, Position::new(0)).await?;
+        }
         Ok(Seen {
             asked_at_ms,
             before,
-            head,
+            news,
         })
     }
 
-    /// Reads what is new up to where the log was seen. `true` when there was something.
+    /// Takes in what the log said.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the log cannot be read or has fallen back.
-    pub async fn catch_up(&self, mut conn: Conn<'_>, seen: Seen) -> Result<bool, Error> {
+    /// [`Error::Unavailable`] when it has fallen back.
+    pub fn catch_up(&self, seen: Seen) -> Result<(), Error> {
         let Seen {
             asked_at_ms,
             before,
-            head,
+            news,
         } = seen;
-        let other_log = head.log != before.log;
+        let News {
+            head,
+            floor,
+            touch_floor,
+            entries,
+            touches,
+        } = news;
         if head == before {
             self.write(|known| known.renew(asked_at_ms));
-            return Ok(false);
+            return Ok(());
         }
         self.check_head(before, head)?;
+        let other_log = head.log != before.log;
         let from = if other_log {
             Position::new(0)
         } else {
             before.position
         };
-        let entries = change_log::since(reborrow(&mut conn), from).await?;
-        let floor = change_log::floor(reborrow(&mut conn)).await?;
-        let touches = change_touch::since(reborrow(&mut conn), from).await?;
-        // Read last, like the other floor: what is missing among the touches is at or below it.
-        let touch_floor = change_touch::floor(conn).await?;
         self.write(|known| {
             if known.ended.known().log != head.log {
                 // Another poll has seen a newer log than this one.
@@ -196,7 +208,7 @@ impl Pulse {
             self.last_entry
                 .send_if_modified(|told| std::mem::replace(told, last) != last);
         });
-        Ok(true)
+        Ok(())
     }
 
     /// Whether the log stands where it stood or further. `known` must have been taken before `head`
@@ -249,11 +261,11 @@ impl Pulse {
             }
         };
         let count = match asked {
-            Ok(_) => &self.counts.asked,
+            Ok(()) => &self.counts.asked,
             Err(_) => &self.counts.refused,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        asked.map(|_| ())
+        asked
     }
 
     /// When the knowledge was asked for that is there now.

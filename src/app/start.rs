@@ -9,12 +9,13 @@ use super::authorise::Remembered;
 use super::error::Error;
 use super::feed::Feed;
 use super::gate::UpstreamTokens;
-use super::keyring::{Signing, SigningKeysError, load};
+use super::keyring::{SigningKeysError, open};
 use super::lately::Lately;
 use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::pulse::Pulse;
 use super::sessions::Writer;
+use super::signing::Signing;
 use super::usage::GateHistory;
 use super::webhooks::Webhooks;
 use super::{App, Policy};
@@ -30,7 +31,7 @@ use crate::domain::secret::{KeyKind, PlainKey};
 use crate::entropy::Entropy;
 use crate::metrics::Metrics;
 use crate::store::secrets::Secret;
-use crate::store::{Store, accounts, api_keys, audit, change_log, instance, secrets};
+use crate::store::{Store, accounts, api_keys, audit, change_log, instance, secrets, signing_keys};
 use crate::token::MasterKey;
 
 /// What the app is made of.
@@ -79,7 +80,10 @@ impl App {
             .await?
             .ok_or_else(|| Error::internal("the database has no operator account"))?;
         // Before anything is made: a wrong master key stops the start.
-        load(store.read().await?.conn(), &master).await?;
+        open(
+            &signing_keys::list(store.read().await?.conn()).await?,
+            &master,
+        )?;
         let pulse = Pulse::open(&store, Arc::clone(&clock), policy.lease).await?;
         let limiter = Limiter::new(policy.failure_limit);
         let feed = Feed::new(policy.feed);

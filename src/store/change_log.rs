@@ -1,5 +1,7 @@
 //! The change log: one row that is the lock of all changes, and the entries (DESIGN.md §9).
 
+use sqlx::FromRow;
+
 use super::error::corrupt;
 use super::{Conn, StoreError, on_conn};
 use crate::domain::liveness::{LogId, Position, Rev, Tag};
@@ -107,38 +109,84 @@ pub async fn append(
     Ok(())
 }
 
-/// The entries above a position, in order.
+/// What one poll reads, all of it as of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// The log and the position of the last change.
+    pub head: Rev,
+    /// The highest position of an entry that was dropped.
+    pub floor: Position,
+    /// Up to where touches may be missing: they were dropped, or a node of an older version made the
+    /// change and wrote none.
+    pub touch_floor: Position,
+    /// The entries above the position that was asked from, in order.
+    pub entries: Vec<(Tag, Position)>,
+    /// The touches above it, in order.
+    pub touches: Vec<(Tag, Position)>,
+}
+
+/// A row of [`news`]: the head, and an entry or touch unless there is none.
+#[derive(FromRow)]
+struct NewsRow {
+    log_id: i64,
+    head: i64,
+    floor: i64,
+    touch_floor: i64,
+    touched: Option<i64>,
+    tag: Option<i64>,
+    position: Option<i64>,
+}
+
+/// Where the log stands, and what is in it above a position.
+///
+/// It is one statement, which sees one state of the database: no entry is in it that is above the
+/// head, and none at or below the head is missing that is above the floor. And every node asks this
+/// again and again, so it is worth one round trip and not five.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn since(conn: Conn<'_>, position: Position) -> Result<Vec<(Tag, Position)>, StoreError> {
-    let rows: Vec<(i64, i64)> = on_conn!(conn, |c| {
+pub async fn news(conn: Conn<'_>, above: Position) -> Result<News, StoreError> {
+    let rows: Vec<NewsRow> = on_conn!(conn, |c| {
         sqlx::query_as(
-            "SELECT tag, position FROM change_log WHERE position > $1 ORDER BY position, tag",
+            "SELECT h.log_id, h.position AS head, h.floor,
+                 CASE WHEN h.touched_position = h.position THEN h.touch_floor ELSE h.position END
+                     AS touch_floor,
+                 news.touched, news.tag, news.position
+             FROM change_head h LEFT JOIN (
+                 SELECT CAST(0 AS BIGINT) AS touched, tag, position
+                 FROM change_log WHERE position > $1
+                 UNION ALL
+                 SELECT CAST(1 AS BIGINT), tag, position FROM change_touch WHERE position > $1
+             ) news ON TRUE
+             WHERE h.id = 1
+             ORDER BY news.position, news.tag",
         )
-        .bind(position.get())
+        .bind(above.get())
         .fetch_all(c)
         .await?
     });
-    Ok(rows
-        .into_iter()
-        .map(|(tag, at)| (Tag::from_i64(tag), Position::new(at)))
-        .collect())
-}
-
-/// The highest position of an entry that was dropped.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn floor(conn: Conn<'_>) -> Result<Position, StoreError> {
-    let floor: Option<i64> = on_conn!(conn, |c| {
-        sqlx::query_scalar("SELECT floor FROM change_head WHERE id = 1")
-            .fetch_optional(c)
-            .await?
-    });
-    floor
-        .map(Position::new)
-        .ok_or_else(|| corrupt("change_head", "floor"))
+    let first = rows.first().ok_or_else(|| corrupt("change_head", "id"))?;
+    let mut news = News {
+        head: Rev {
+            log: LogId::from_i64(first.log_id),
+            position: Position::new(first.head),
+        },
+        floor: Position::new(first.floor),
+        touch_floor: Position::new(first.touch_floor),
+        entries: Vec::new(),
+        touches: Vec::new(),
+    };
+    for row in &rows {
+        if let (Some(touched), Some(tag), Some(at)) = (row.touched, row.tag, row.position) {
+            let those = if touched == 0 {
+                &mut news.entries
+            } else {
+                &mut news.touches
+            };
+            those.push((Tag::from_i64(tag), Position::new(at)));
+        }
+    }
+    Ok(news)
 }
 
 /// Remembers the highest position of the entries that were made before an instant, which are then

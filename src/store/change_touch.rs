@@ -1,7 +1,6 @@
 //! What was changed without being ended: by this, memories of keys and accounts learn that they are
-//! out of date (DESIGN.md §9).
+//! out of date (DESIGN.md §9). They are read with the log, by [`super::change_log::news`].
 
-use super::error::corrupt;
 use super::{Conn, StoreError, on_conn};
 use crate::domain::liveness::{Position, Tag};
 use crate::domain::time::Timestamp;
@@ -28,44 +27,6 @@ pub async fn append(
         .await?;
     });
     Ok(())
-}
-
-/// The touches above a position, in order.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn since(conn: Conn<'_>, position: Position) -> Result<Vec<(Tag, Position)>, StoreError> {
-    let rows: Vec<(i64, i64)> = on_conn!(conn, |c| {
-        sqlx::query_as(
-            "SELECT tag, position FROM change_touch WHERE position > $1 ORDER BY position, tag",
-        )
-        .bind(position.get())
-        .fetch_all(c)
-        .await?
-    });
-    Ok(rows
-        .into_iter()
-        .map(|(tag, at)| (Tag::from_i64(tag), Position::new(at)))
-        .collect())
-}
-
-/// Up to where touches may be missing: they were dropped, or a node of an older version made the
-/// change and wrote none. Asked after [`since`], so that what went meanwhile is below it.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn floor(conn: Conn<'_>) -> Result<Position, StoreError> {
-    let floor: Option<i64> = on_conn!(conn, |c| {
-        sqlx::query_scalar(
-            "SELECT CASE WHEN touched_position = position THEN touch_floor ELSE position END
-             FROM change_head WHERE id = 1",
-        )
-        .fetch_optional(c)
-        .await?
-    });
-    floor
-        .map(Position::new)
-        .ok_or_else(|| corrupt("change_head", "touch_floor"))
 }
 
 /// Remembers up to where touches are missing when those that were made before an instant are dropped

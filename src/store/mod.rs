@@ -3,6 +3,8 @@
 //! A read is a pooled connection, a write a transaction; both give a [`Conn`]. Functions take the
 //! connection first. A dropped transaction is rolled back.
 
+use std::time::Duration;
+
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
@@ -33,6 +35,13 @@ pub use postgres::Hints;
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("the server needs the feature `sqlite` or `postgres`, or both");
+
+/// How long a connection to a server may take to show that it is alive, before it is used and after.
+/// One whose other end is gone without a word would be waited for until the kernel gives it up.
+pub const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+/// With fewer connections than this none is kept.
+#[cfg(feature = "postgres")]
+const SPARE_FROM: u32 = 4;
 
 /// Two pools, of the database that was configured.
 #[derive(Debug, Clone)]
@@ -210,6 +219,24 @@ impl Store {
             #[cfg(feature = "postgres")]
             Pools::Postgres { pool, pooled, .. } => read_postgres(pool, *pooled).await?,
         }))
+    }
+
+    /// What can be kept of a connection for the next read; the rest goes back. It is one of
+    /// PostgreSQL's, where no pooler lies between and enough are left for others. It is not asked for
+    /// a sign of life any more: whoever keeps it gives it no longer than [`SIGN_OF_LIFE`].
+    pub fn keep(&self, read: Read) -> Option<Read> {
+        match (&self.pools, &read.0) {
+            #[cfg(feature = "postgres")]
+            (Pools::Postgres { pool, .. }, ReadInner::Postgres(_))
+                if pool.options().get_max_connections() >= SPARE_FROM =>
+            {
+                Some(read)
+            }
+            _ => {
+                drop(read);
+                None
+            }
+        }
     }
 
     /// A transaction to write with.

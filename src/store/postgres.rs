@@ -11,13 +11,10 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 
 use super::open::{ACQUIRE_TIMEOUT, Migrated};
-use super::{OpenError, PoolSize, Pools, Store, StoreError};
+use super::{OpenError, PoolSize, Pools, SIGN_OF_LIFE, Store, StoreError};
 
 /// Where changes are told of. Channels are of one database, whatever its schemas.
 const CHANNEL: &str = "hallpass_change";
-/// How long a connection may take to show that it is alive, before it is used and after. One whose
-/// other end is gone without a word would be waited for until the kernel gives it up.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// How often a connection that says nothing is asked whether it is still there.
 const SILENCE: Duration = Duration::from_secs(20);
 

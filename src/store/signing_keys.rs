@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use super::{Conn, StoreError, on_conn};
 
 /// A signing key as stored. The private half is sealed.
-#[derive(Clone, FromRow)]
+#[derive(Clone, PartialEq, Eq, FromRow)]
 #[expect(missing_docs, reason = "the columns of the table")]
 pub struct SigningKeyRow {
     pub kid: String,

@@ -9,18 +9,31 @@ use super::process::Place;
 
 const RULES: &str = include_str!("../../../examples/deploy/prometheus-rules.yml");
 
-/// The expressions of all rules.
-fn expressions() -> Vec<String> {
+const OPERATIONS: &str = include_str!("../../../docs/operations.md");
+
+/// One field of all rules.
+fn of_rules(field: &str) -> Vec<String> {
     let rules: Value = serde_norway::from_str(RULES).unwrap();
     let groups = rules["groups"].as_array().unwrap();
     let rules = groups
         .iter()
         .flat_map(|group| group["rules"].as_array().unwrap());
-    let expressions: Vec<String> = rules
-        .map(|rule| rule["expr"].as_str().unwrap().to_owned())
+    let values: Vec<String> = rules
+        .map(|rule| rule[field].as_str().unwrap().to_owned())
         .collect();
-    assert!(expressions.len() >= 8);
-    expressions
+    assert!(values.len() >= 8);
+    values
+}
+
+#[test]
+fn an_operator_is_told_what_each_alarm_means() {
+    let (_, section) = OPERATIONS
+        .split_once("### What each alarm means\n")
+        .unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    for alarm in of_rules("alert") {
+        assert!(section.contains(&format!("\n| `{alarm}`")), "{alarm}");
+    }
 }
 
 /// Each `hallpass_…`, with what follows it.
@@ -57,7 +70,7 @@ fn every_metric_of_a_rule_is_there() {
         }
     }
 
-    for expression in expressions() {
+    for expression in of_rules("expr") {
         for (name, rest) in mentions(&expression) {
             assert!(
                 there.contains(&name),

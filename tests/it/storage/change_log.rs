@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hallpass::domain::liveness::{Position, Tag};
 use hallpass::domain::time::Timestamp;
-use hallpass::store::{Store, StoreError, change_log};
+use hallpass::store::{Conn, Read, Store, StoreError, change_log, change_touch};
 
 use super::fixtures::{Maker, START};
 use crate::support::database::{TestDatabase, on_both_databases};
@@ -17,6 +17,8 @@ on_both_databases! {
     positions_follow_the_clock_and_never_go_back_with_it,
     a_change_that_is_rolled_back_gives_its_position_back,
     entries_come_in_order_and_go_by_age,
+    news_are_entries_and_touches_above_a_position_apart,
+    touches_that_an_older_version_did_not_write_are_told_of,
     the_floor_is_the_highest_position_that_was_dropped_and_never_falls,
     who_saw_a_position_has_seen_all_below_it,
 }
@@ -40,6 +42,12 @@ async fn advance(store: &Store, now: Timestamp) -> i64 {
     rev.position.get()
 }
 
+async fn entries_above(read: &mut Read, position: Position) -> Vec<(Tag, Position)> {
+    let news = change_log::news(read.conn(), position).await.unwrap();
+    assert_eq!(news.touches, []);
+    news.entries
+}
+
 async fn the_log_is_made_once(db: &TestDatabase) {
     let (store, maker) = (db.store().await, Maker::new());
     let log = create(&store, &maker).await;
@@ -58,16 +66,9 @@ async fn a_database_without_its_head_is_corrupt(db: &TestDatabase) {
 
     let advanced = change_log::advance(tx.conn(), at(START)).await;
     let head = change_log::head(tx.conn()).await;
-    let floor = change_log::floor(tx.conn()).await;
+    let news = change_log::news(tx.conn(), Position::new(0)).await;
 
-    assert!(matches!(
-        floor,
-        Err(StoreError::Corrupt {
-            table: "change_head",
-            column: "floor"
-        })
-    ));
-    for result in [advanced, head] {
+    for result in [advanced, head, news.map(|news| news.head)] {
         assert!(matches!(
             result,
             Err(StoreError::Corrupt {
@@ -112,8 +113,8 @@ async fn a_change_that_is_rolled_back_gives_its_position_back(db: &TestDatabase)
     let mut read = store.read().await.unwrap();
     let head = change_log::head(read.conn()).await.unwrap();
     assert_eq!(head.position.get(), before);
-    let since = change_log::since(read.conn(), Position::new(0)).await;
-    assert_eq!(since.unwrap(), []);
+    let news = change_log::news(read.conn(), Position::new(0)).await;
+    assert_eq!(news.unwrap().entries, []);
     drop(read);
     assert_eq!(advance(&store, at(START)).await, before + 1);
 }
@@ -143,13 +144,11 @@ async fn entries_come_in_order_and_go_by_age(db: &TestDatabase) {
     }
 
     let mut read = store.read().await.unwrap();
-    let all = change_log::since(read.conn(), Position::new(0))
-        .await
-        .unwrap();
+    let all = entries_above(&mut read, Position::new(0)).await;
     assert_eq!(all, entries);
-    let later = change_log::since(read.conn(), entries[2].1).await.unwrap();
+    let later = entries_above(&mut read, entries[2].1).await;
     assert_eq!(later, entries[3..]);
-    let none = change_log::since(read.conn(), entries[8].1).await.unwrap();
+    let none = entries_above(&mut read, entries[8].1).await;
     assert_eq!(none, []);
 
     let mut tx = store.write().await.unwrap();
@@ -158,10 +157,71 @@ async fn entries_come_in_order_and_go_by_age(db: &TestDatabase) {
         3
     );
     tx.commit().await.unwrap();
-    let all = change_log::since(read.conn(), Position::new(0))
-        .await
-        .unwrap();
+    let all = entries_above(&mut read, Position::new(0)).await;
     assert_eq!(all, entries[3..]);
+}
+
+async fn news_are_entries_and_touches_above_a_position_apart(db: &TestDatabase) {
+    let (store, maker) = (db.store().await, Maker::new());
+    let log = create(&store, &maker).await;
+    let tag = Tag::from_i64;
+    let mut revs = Vec::new();
+    for change in 0..3 {
+        let mut tx = store.write().await.unwrap();
+        let now = at(START + change);
+        let rev = change_log::advance(tx.conn(), now).await.unwrap();
+        let done = change_log::append(tx.conn(), rev.position, tag(change), now).await;
+        done.unwrap();
+        for touched in [20 + change, 10 + change] {
+            let done = change_touch::append(tx.conn(), rev.position, tag(touched), now).await;
+            done.unwrap();
+        }
+        tx.commit().await.unwrap();
+        revs.push(rev);
+    }
+
+    let mut read = store.read().await.unwrap();
+    let [first, second, third] = [0, 1, 2].map(|change| revs[change].position);
+    let news = change_log::news(read.conn(), first).await.unwrap();
+    assert_eq!((news.head.log, news.head.position), (log, third));
+    assert_eq!(news.entries, [(tag(1), second), (tag(2), third)]);
+    let touches = [(11, second), (21, second), (12, third), (22, third)];
+    assert_eq!(
+        news.touches,
+        touches.map(|(touched, at)| (tag(touched), at))
+    );
+
+    let news = change_log::news(read.conn(), third).await.unwrap();
+    assert_eq!(
+        (news.head, news.entries, news.touches),
+        (revs[2], vec![], vec![])
+    );
+}
+
+async fn touches_that_an_older_version_did_not_write_are_told_of(db: &TestDatabase) {
+    let (store, maker) = (db.store().await, Maker::new());
+    create(&store, &maker).await;
+    let touch_floor = async |store: &Store| {
+        let mut read = store.read().await.unwrap();
+        let news = change_log::news(read.conn(), Position::new(0)).await;
+        news.unwrap().touch_floor.get()
+    };
+    advance(&store, at(START)).await;
+    let before = touch_floor(&store).await;
+
+    let mut tx = store.write().await.unwrap();
+    let moved = "UPDATE change_head SET position = position + 1 WHERE id = 1";
+    match tx.conn() {
+        Conn::Sqlite(conn) => drop(sqlx::query(moved).execute(conn).await.unwrap()),
+        Conn::Postgres(conn) => drop(sqlx::query(moved).execute(conn).await.unwrap()),
+    }
+    tx.commit().await.unwrap();
+    let of_older = touch_floor(&store).await;
+    let ours = advance(&store, at(START)).await;
+
+    assert!(before < of_older);
+    assert_eq!(of_older, ours - 1);
+    assert_eq!(touch_floor(&store).await, of_older);
 }
 
 async fn the_floor_is_the_highest_position_that_was_dropped_and_never_falls(db: &TestDatabase) {
@@ -195,13 +255,15 @@ async fn the_floor_is_the_highest_position_that_was_dropped_and_never_falls(db: 
         let rows = change_log::prune(tx.conn(), at(before)).await.unwrap();
         tx.commit().await.unwrap();
         let mut read = store.read().await.unwrap();
-        let found = change_log::floor(read.conn()).await.unwrap();
-        assert_eq!((found, rows), (floor, dropped), "{before}");
+        let news = change_log::news(read.conn(), Position::new(0))
+            .await
+            .unwrap();
+        assert_eq!((news.floor, rows), (floor, dropped), "{before}");
     }
 }
 
 /// Writers commit changes as fast as they can, each by a clock of its own that jumps about. A reader
-/// polls as a node does: the head first, then the entries. Whatever the head said it has confirmed,
+/// polls as a node does. Whatever the head said it has confirmed,
 /// no entry may turn up at or below it later.
 async fn who_saw_a_position_has_seen_all_below_it(db: &TestDatabase) {
     const WRITERS: i64 = 6;
@@ -220,11 +282,12 @@ async fn who_saw_a_position_has_seen_all_below_it(db: &TestDatabase) {
             loop {
                 let done = over.load(Ordering::SeqCst);
                 let mut read = store.read().await.unwrap();
-                let head = change_log::head(read.conn()).await.unwrap();
-                for (tag, at) in change_log::since(read.conn(), last).await.unwrap() {
+                let news = change_log::news(read.conn(), last).await.unwrap();
+                for (tag, at) in news.entries {
+                    assert!(at <= news.head.position, "an entry above the head");
                     seen.insert(tag.to_i64(), at.get());
                 }
-                last = head.position;
+                last = news.head.position;
                 let below = seen.values().filter(|at| **at <= last.get()).count();
                 confirmed.push((last.get(), below));
                 if done {

@@ -329,19 +329,12 @@ async fn call_what_belongs_to_nobody(tx: &mut Tx, maker: &Maker, root: &Account)
         .await
         .unwrap();
     change_log::head(tx.conn()).await.unwrap();
-    change_log::since(tx.conn(), Position::new(0))
-        .await
-        .unwrap();
-    change_log::floor(tx.conn()).await.unwrap();
+    change_log::news(tx.conn(), Position::new(0)).await.unwrap();
     change_log::raise_floor(tx.conn(), now).await.unwrap();
     change_log::prune(tx.conn(), now).await.unwrap();
     change_touch::append(tx.conn(), rev.position, maker.tag(), now)
         .await
         .unwrap();
-    change_touch::since(tx.conn(), Position::new(0))
-        .await
-        .unwrap();
-    change_touch::floor(tx.conn()).await.unwrap();
     change_touch::raise_floor(tx.conn(), now).await.unwrap();
     change_touch::prune(tx.conn(), now).await.unwrap();
 
@@ -466,6 +459,7 @@ async fn sqlite_reads_no_table_from_end_to_end() {
             "waiting",
             "minted",
             "entries",
+            "news",
             "page",
             "CONSTANT ROW",
             "json_each",

@@ -132,6 +132,27 @@ async fn with_and_without_a_pooler_statements_have_their_limits_and_see_what_is_
 }
 
 #[tokio::test]
+async fn a_connection_is_kept_where_it_is_ours_alone_and_others_are_left() {
+    let Some(db) = TestDatabase::fresh(Kind::Postgres).await else {
+        return;
+    };
+    let keeps = async |store: &Store| store.keep(store.read().await.unwrap()).is_some();
+    let (enough, few) = (PoolSize { max: 4 }, PoolSize { max: 3 });
+
+    let own = Store::open(db.url(), enough).await.unwrap();
+    assert!(keeps(&own).await);
+    let small = Store::open(db.url(), few).await.unwrap();
+    assert!(!keeps(&small).await);
+    // Kept, it would be one transaction for ever.
+    let pooled = Store::open_pooled(db.url(), db.url(), enough).await;
+    assert!(!keeps(&pooled.unwrap()).await);
+    let Some(file) = TestDatabase::fresh(Kind::Sqlite).await else {
+        return;
+    };
+    assert!(!keeps(&file.store().await).await);
+}
+
+#[tokio::test]
 async fn the_direct_address_of_another_database_is_refused() {
     let (Some(one), Some(other)) = (
         TestDatabase::fresh(Kind::Postgres).await,

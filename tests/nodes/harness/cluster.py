@@ -21,7 +21,7 @@ ANY = {"unrestricted": True}
 
 
 class Cluster:
-    def __init__(self, place, postgres, count=3, settings=SETTINGS, urls=None, balanced=True, database=None, direct_urls=None):
+    def __init__(self, place, postgres, count=3, settings=SETTINGS, urls=None, balanced=True, database=None, direct_urls=None, prepare=None):
         self.place = place
         self.postgres = postgres
         self.database = database or postgres.create(f"d{secrets.token_hex(4)}")
@@ -31,6 +31,8 @@ class Cluster:
             url = urls[index](self.database) if urls else postgres.url(self.database)
             direct = direct_urls[index](self.database) if direct_urls else None
             self.nodes.append(Node(place, f"node-{index + 1}", url, self.master_key, settings, direct_url=direct))
+            if prepare:
+                prepare(self.nodes[-1])
         for node in self.nodes:
             node.start(wait=node is self.nodes[0])
         for node in self.nodes:

@@ -3,7 +3,7 @@
 import importlib
 from dataclasses import dataclass
 
-PARTS = ["basics", "faults", "signing", "limits", "life", "upgrade", "paths", "measure"]
+PARTS = ["basics", "faults", "signing", "limits", "life", "upgrade", "paths", "deploy", "measure"]
 
 
 @dataclass

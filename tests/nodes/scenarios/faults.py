@@ -231,7 +231,7 @@ def database_away(context):
     recorder = Recorder()
     recovered = []
     with Load(cluster, recorder, workers=3) as load:
-        for mode in ("fast", "immediate"):
+        for mode in ("fast", "immediate") * context.times(1, 5):
             time.sleep(1.5)
             pids = [node.pid for node in cluster.nodes]
             postgres.stop(mode)
