@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::App;
+use super::backoff::pause;
 use super::error::Error;
 use super::ledger::SEAL_EVERY_MS;
 use super::pulse::{POLL_MS, Seen};
@@ -12,6 +13,8 @@ use crate::store::{Read, SIGN_OF_LIFE};
 
 /// How long lies between two polls at least, however much is changed.
 const POLL_PAUSE: Duration = Duration::from_millis(10);
+/// How long lies at most between two polls while they fail, in milliseconds.
+const RETRY_MS_MAX: u64 = 1_000;
 /// How long one poll may take.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 /// For how many polls a connection is kept: about a minute.
@@ -135,14 +138,24 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
     tasks.spawn(async move {
         let mut tick = ticker(Duration::from_millis(POLL_MS));
         let mut kept = Kept::default();
+        let mut failures = 0;
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
                 () = poller.pulse.poll_wanted() => {}
             }
-            log_failure("poll the change log", poller.poll_in_time(&mut kept).await);
-            // Many changes in a row make one poll of a few.
-            tokio::time::sleep(POLL_PAUSE).await;
+            let polled = poller.poll_in_time(&mut kept).await;
+            let pause = if polled.is_err() {
+                let pause = pause(failures, RETRY_MS_MAX, &*poller.entropy);
+                failures = failures.saturating_add(1);
+                pause
+            } else {
+                failures = 0;
+                // Many changes in a row make one poll of a few.
+                POLL_PAUSE
+            };
+            log_failure("poll the change log", polled);
+            tokio::time::sleep(pause).await;
         }
     });
     #[cfg(feature = "postgres")]

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod audit;
 pub mod authorise;
+mod backoff;
 pub mod change;
 mod compact;
 pub mod dashboard;
