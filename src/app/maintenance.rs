@@ -13,7 +13,7 @@ use super::pulse::POLL_MS;
 const POLL_PAUSE: Duration = Duration::from_millis(10);
 /// How long one poll may take.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often batches of last uses and refusals are written, in seconds. A minute is promised.
+/// How often batches of last uses and refusals are written, in seconds.
 const BATCH_SECS: u64 = 5;
 /// How often signing keys are looked after, and keys told of, in seconds.
 const UPKEEP_SECS: u64 = 30;
@@ -76,7 +76,17 @@ impl App {
         self.write_acts().await?;
         self.write_refusals().await?;
         self.tell_exceeded().await?;
-        self.write_last_used().await
+        self.write_last_used().await.map(drop)
+    }
+
+    /// Writes all that waits to be written, before the end.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn write_everything(&self) -> Result<(), Error> {
+        self.write_batches().await?;
+        while self.write_last_used().await? {}
+        Ok(())
     }
 }
 

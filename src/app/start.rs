@@ -10,6 +10,7 @@ use super::error::Error;
 use super::feed::Feed;
 use super::gate::UpstreamTokens;
 use super::keyring::{Signing, SigningKeysError, load};
+use super::last_used::LastUses;
 use super::lately::Lately;
 use super::ledger::Ledger;
 use super::limiter::Limiter;
@@ -100,6 +101,7 @@ impl App {
             signing: Signing::empty(),
             limiter,
             lately: Lately::default(),
+            last_uses: LastUses::default(),
             feed,
             gate_history: GateHistory::default(),
             remembered: Remembered::nothing(),
