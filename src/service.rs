@@ -220,7 +220,7 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     };
     server::run(listener, service, limits, render, shutdown).await;
     tasks.shutdown().await;
-    app.write_batches()
+    app.write_everything()
         .await
         .context("the last batch could not be written")?;
     app.store.close().await;

@@ -1,7 +1,6 @@
-//! What is written in batches: when secrets were used last, authenticated refusals, and what the
-//! gate allowed to somebody who acts as somebody else.
+//! What is written in batches: authenticated refusals, and what the gate allowed to somebody who acts
+//! as somebody else.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
@@ -12,22 +11,17 @@ use super::error::Error;
 use crate::domain::audit::{Action, Entry, Outcome};
 use crate::domain::gate::Identity;
 use crate::domain::id::AuditId;
-use crate::domain::secret::KeyDigest;
 use crate::domain::time::Timestamp;
-use crate::store::secrets::LastUsed;
-use crate::store::{accounts, audit, secrets};
+use crate::store::{accounts, audit};
 
 /// Refusals that are kept between two batches; what comes above is counted and not kept.
 const REFUSALS_MAX: usize = 500;
 /// Acts at the gate that wait at most; the next one waits until they are written.
 const ACTS_MAX: usize = 1_000;
-/// Secrets that are remembered between two batches.
-const USED_MAX: usize = 50_000;
 
 /// What waits to be written.
 #[derive(Debug, Default)]
 pub struct Lately {
-    used: Mutex<HashMap<[u8; 32], LastUsed>>,
     refused: Mutex<Vec<Entry>>,
     acts: Mutex<Vec<Entry>>,
 }
@@ -35,23 +29,6 @@ pub struct Lately {
 impl Lately {
     fn acts(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.acts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Remembers that a secret was used.
-    pub fn used(&self, digest: &KeyDigest, facts: &Facts, now: Timestamp) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.len() >= USED_MAX && !used.contains_key(digest.as_bytes()) {
-            return;
-        }
-        let address = facts.address.map(|address| address.to_string());
-        used.insert(
-            *digest.as_bytes(),
-            LastUsed {
-                at: now,
-                address,
-                agent: facts.agent.clone(),
-            },
-        );
     }
 
     /// Remembers that an authenticated caller was refused.
@@ -182,30 +159,6 @@ impl App {
         tx.commit().await?;
         self.webhooks.wake();
         Ok(())
-    }
-
-    /// Writes when secrets were used last.
-    ///
-    /// # Errors
-    /// [`Error`]; what was not written is lost.
-    pub async fn write_last_used(&self) -> Result<(), Error> {
-        let used = std::mem::take(
-            &mut *self
-                .lately
-                .used
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        if used.is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.store.write().await?;
-        for (digest, used) in &used {
-            if let Some(digest) = KeyDigest::from_bytes(digest) {
-                secrets::touch(tx.conn(), &digest, used).await?;
-            }
-        }
-        Ok(tx.commit().await?)
     }
 
     /// Writes the authenticated refusals of the last moment.

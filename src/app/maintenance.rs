@@ -19,7 +19,7 @@ const RETRY_MS_MAX: u64 = 1_000;
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 /// For how many polls a connection is kept: about a minute.
 const POLLS_KEPT: u32 = 300;
-/// How often batches of last uses and refusals are written, in seconds. A minute is promised.
+/// How often batches of last uses and refusals are written, in seconds.
 const BATCH_SECS: u64 = 5;
 /// How often signing keys are looked after, and keys told of, in seconds.
 const UPKEEP_SECS: u64 = 30;
@@ -127,7 +127,17 @@ impl App {
         self.write_acts().await?;
         self.write_refusals().await?;
         self.tell_exceeded().await?;
-        self.write_last_used().await
+        self.write_last_used().await.map(drop)
+    }
+
+    /// Writes all that waits to be written, before the end.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn write_everything(&self) -> Result<(), Error> {
+        self.write_batches().await?;
+        while self.write_last_used().await? {}
+        Ok(())
     }
 }
 

@@ -18,6 +18,7 @@ mod hints;
 pub mod idempotency;
 pub mod journal;
 pub mod keyring;
+mod last_used;
 pub mod lately;
 pub mod ledger;
 pub mod limiter;
@@ -130,6 +131,7 @@ pub struct App {
     pub(crate) signing: signing::Signing,
     pub(crate) limiter: limiter::Limiter,
     pub(crate) lately: lately::Lately,
+    last_uses: last_used::LastUses,
     pub(crate) feed: feed::Feed,
     pub(crate) gate_history: usage::GateHistory,
     pub(crate) remembered: authorise::Remembered,

@@ -10,6 +10,7 @@ use super::error::Error;
 use super::feed::Feed;
 use super::gate::UpstreamTokens;
 use super::keyring::{SigningKeysError, open};
+use super::last_used::LastUses;
 use super::lately::Lately;
 use super::ledger::Ledger;
 use super::limiter::Limiter;
@@ -104,6 +105,7 @@ impl App {
             signing: Signing::empty(),
             limiter,
             lately: Lately::default(),
+            last_uses: LastUses::default(),
             feed,
             gate_history: GateHistory::default(),
             remembered: Remembered::nothing(),

@@ -31,6 +31,7 @@ pub enum Turn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bucket {
     requests: u32,
+    per_secs: u32,
     arrival: i64,
 }
 
@@ -53,9 +54,11 @@ impl Bucket {
         if self.requests != limit.requests {
             *self = Self {
                 requests: limit.requests,
+                per_secs: limit.per_secs,
                 arrival: now,
             };
         }
+        self.per_secs = limit.per_secs;
 
         let next = self.arrival.max(now) + cost;
         let early = next - now - cost * requests;
@@ -71,9 +74,22 @@ impl Bucket {
         }
     }
 
-    /// Whether the bucket is full again, so that it need not be kept.
-    pub fn is_full(&self, now_ms: i64) -> bool {
-        self.arrival <= now_ms.saturating_mul(i64::from(self.requests.max(1)))
+    /// Milliseconds until the bucket is full again. One that is full says as much as none, so it
+    /// need not be kept.
+    pub fn full_in_ms(&self, now_ms: i64) -> i64 {
+        let requests = i64::from(self.requests.max(1));
+        let left = self.arrival - now_ms.saturating_mul(requests);
+        ceil_div(left.max(0), requests)
+    }
+
+    /// Whether the next request would have to wait.
+    pub fn is_spent(&self, now_ms: i64) -> bool {
+        let limit = RateLimit {
+            requests: self.requests,
+            per_secs: self.per_secs,
+        };
+        let mut next = *self;
+        matches!(next.take(limit, now_ms), Turn::Wait { .. })
     }
 }
 
@@ -104,8 +120,10 @@ mod tests {
             bucket.take(LIMIT, 21_000),
             Turn::Go { remaining: 0, .. }
         ));
-        assert!(!bucket.is_full(80_999));
-        assert!(bucket.is_full(81_000));
+        assert_eq!(bucket.full_in_ms(80_999), 1);
+        assert_eq!(bucket.full_in_ms(81_000), 0);
+        assert!(bucket.is_spent(40_999));
+        assert!(!bucket.is_spent(41_000));
     }
 
     #[test]

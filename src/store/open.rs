@@ -115,6 +115,17 @@ pub struct PoolSize {
     pub max: u32,
 }
 
+/// What all connections of SQLite that read may keep of the file together, in KiB. Pages that are not
+/// kept are in the cache of the operating system, a few microseconds away.
+#[cfg(feature = "sqlite")]
+const READ_PAGES_KIB: u32 = 8_192;
+/// Of these each has so much at least: the upper parts of the trees.
+#[cfg(feature = "sqlite")]
+const READ_PAGES_MIN_KIB: u32 = 128;
+/// The same for the one that writes.
+#[cfg(feature = "sqlite")]
+const WRITE_PAGES_KIB: u32 = 4_096;
+
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Migrations under way. In a box, since the compiler cannot see of the bare future that opening may
@@ -282,7 +293,7 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
         // When the disk is full or fails, SQLite ends the transaction by itself, and sqlx goes on
         // taking the connection for one inside it: no other could ever begin.
         .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
-        .connect_with(options.clone())
+        .connect_with(pages(options.clone(), WRITE_PAGES_KIB))
         .await
         .map_err(OpenError::Connect)?;
     let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
@@ -309,17 +320,28 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
     migrated.await?;
     drop(lock);
 
+    let readers = size.max.max(1);
+    let read_pages = (READ_PAGES_KIB / readers).max(READ_PAGES_MIN_KIB);
     let read = SqlitePoolOptions::new()
-        .max_connections(size.max.max(1))
+        .max_connections(readers)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         // What writes goes through the one connection that is for it.
-        .connect_with(options.pragma("query_only", "ON"))
+        .connect_with(pages(options, read_pages).pragma("query_only", "ON"))
         .await
         .map_err(OpenError::Connect)?;
     Ok(Store {
         pools: Pools::Sqlite { read, write, file },
     })
+}
+
+/// A bound on the pages that a connection keeps. SQLite says it in KiB by a minus.
+#[cfg(feature = "sqlite")]
+fn pages(
+    options: sqlx::sqlite::SqliteConnectOptions,
+    kib: u32,
+) -> sqlx::sqlite::SqliteConnectOptions {
+    options.pragma("cache_size", format!("-{kib}"))
 }
 
 fn compare(found: Option<i64>, known: Option<i64>) -> Result<Schema, OpenError> {

@@ -23,7 +23,7 @@ pub struct Secret {
     pub created_at: Timestamp,
     /// When it stops working, after a rotation.
     pub expires_at: Option<Timestamp>,
-    /// When it was used last; at most a minute old.
+    /// When it was used last, as far as it was written (decision 0024).
     pub last_used: Option<LastUsed>,
 }
 
@@ -200,23 +200,35 @@ pub async fn cut(
     Ok(())
 }
 
-/// Records a last use, unless a later one is known.
+/// Records last uses, each unless a later one is known. Some hundreds at once, of secrets that
+/// differ.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn touch(conn: Conn<'_>, digest: &KeyDigest, used: &LastUsed) -> Result<(), StoreError> {
+pub async fn touch(conn: Conn<'_>, uses: &[(KeyDigest, LastUsed)]) -> Result<(), StoreError> {
+    if uses.is_empty() {
+        return Ok(());
+    }
     on_conn!(conn, |c| {
-        sqlx::query(
+        let mut query = sqlx::QueryBuilder::new(
             "UPDATE api_key_secret
-             SET last_used_at = $2, last_used_address = $3, last_used_agent = $4
-             WHERE digest = $1 AND (last_used_at IS NULL OR last_used_at <= $2)",
-        )
-        .bind(digest.as_bytes().as_slice())
-        .bind(used.at.millis())
-        .bind(used.address.as_deref())
-        .bind(used.agent.as_deref())
-        .execute(c)
-        .await?;
+             SET last_used_at = used.column2, last_used_address = used.column3,
+                 last_used_agent = used.column4
+             FROM (",
+        );
+        query.push_values(uses, |mut row, (digest, used)| {
+            row.push_bind(digest.as_bytes().as_slice())
+                .push_bind(used.at.millis())
+                .push_bind(used.address.as_deref())
+                .push_bind(used.agent.as_deref());
+        });
+        query.push(
+            ") AS used
+             WHERE digest = used.column1
+                 AND (last_used_at IS NULL OR last_used_at <= used.column2)",
+        );
+        // Each length is a text of its own.
+        query.build().persistent(false).execute(c).await?;
     });
     Ok(())
 }

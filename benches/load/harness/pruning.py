@@ -12,10 +12,12 @@ from .host import Failure
 # Sessions stay for 90 days behind their end.
 OVER_MS = 90 * 86_400_000
 LONG_OVER_MS = OVER_MS + 2 * 86_400_000
-# More than is dropped within the measured time.
-PRUNABLE = 800_000
-NORMAL_SECS = 20
-LASTS_SECS = 40
+# Few enough that their rows are put in with the indexes in place, and dropped within the time.
+PRUNABLE = 150_000
+NORMAL_SECS = 15
+LASTS_SECS = 30
+# Of fewer requests a p99 says nothing.
+REQUESTS_MIN = 2_000
 LOOK_SECS = 0.05
 # Rows are seen to be gone when that is committed; who had to wait for it came before.
 BEFORE_SECS = 0.25
@@ -87,8 +89,6 @@ def measure(bench, server):
         spans = watch.stop()
     if not spans:
         raise Failure(f"nothing was dropped within {LASTS_SECS} s")
-    if not prunable(server.file):
-        raise Failure(f"all {PRUNABLE:,} sessions were dropped before the {LASTS_SECS} s were over")
     moments = []
     for start, end in spans:
         start, end = start - BEFORE_SECS, end + AFTER_SECS
@@ -103,11 +103,12 @@ def measure(bench, server):
         return place >= 0 and instant <= moments[place][1]
 
     pruned = [ms for instant, ms in took if during(instant)]
-    if not pruned or not normal:
-        raise Failure("there was no request while rows were dropped, or none before")
+    if min(len(pruned), len(normal)) < REQUESTS_MIN:
+        raise Failure(f"{len(pruned):,} requests while rows were dropped and {len(normal):,} before are too few")
     during_ms, normal_ms = percentile(pruned, 0.99), percentile(normal, 0.99)
     note = (
         f"{during_ms:.1f} ms over {len(pruned):,} requests while rows were dropped, "
-        f"{normal_ms:.1f} ms over {len(normal):,} before; at half load, {bench.options.sessions:,} sessions"
+        f"{normal_ms:.1f} ms over {len(normal):,} before; at half load, {bench.options.sessions:,} sessions; "
+        f"{PRUNABLE - prunable(server.file):,} of {PRUNABLE:,} rows dropped"
     )
     bench.results.append(("p99 during pruning / normal", during_ms / normal_ms, "×", Goal("×", at_most=2), note))

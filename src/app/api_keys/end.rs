@@ -64,15 +64,15 @@ impl App {
         let found = self
             .find_key(self.store.read().await?.conn(), digest, now)
             .await?;
-        if found.is_none_or(|(chain, _)| chain.key().ended.is_some()) {
+        if found.is_none_or(|found| found.chain.key().ended.is_some()) {
             return Ok(false);
         }
         let mut change = self.change_unasked().await?;
         let now = change.now;
-        let Some((chain, _)) = self.find_key(change.conn(), digest, now).await? else {
+        let Some(found) = self.find_key(change.conn(), digest, now).await? else {
             return Ok(false);
         };
-        let key = chain.key().clone();
+        let key = found.chain.key().clone();
         if key.ended.is_some() {
             return Ok(false);
         }

@@ -112,7 +112,7 @@ impl CompactKeys {
         };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = shard.get_mut(digest.as_bytes()) {
-            record.noted_secs = old.noted_secs;
+            record.noted_secs = record.noted_secs.max(old.noted_secs);
         }
         if let Some(old) = shard.put(record) {
             self.release(old);
@@ -274,10 +274,14 @@ impl Record {
             position: self.read_at,
         };
         let secret_expires_at = self.secret_expires_at.get();
-        let known = KnownKey::new(Arc::new(chain), effective, secret_expires_at, read_at);
         let noted_ms = i64::from(self.noted_secs) * 1_000;
-        known.noted_ms.store(noted_ms, Ordering::Relaxed);
-        known
+        KnownKey::new(
+            Arc::new(chain),
+            effective,
+            secret_expires_at,
+            read_at,
+            noted_ms,
+        )
     }
 }
 

@@ -17,6 +17,13 @@ use crate::domain::time::Timestamp;
 use crate::store::{Conn, accounts, api_keys, change_log, secrets};
 use crate::token::TokenError;
 
+/// A key by one of its secrets, as the database has it.
+pub(crate) struct FoundKey {
+    pub(crate) chain: KeyChain,
+    pub(crate) secret_expires_at: Option<Timestamp>,
+    pub(crate) last_used_at: Option<Timestamp>,
+}
+
 impl App {
     pub(super) async fn identify(
         &self,
@@ -105,37 +112,39 @@ impl App {
         first: bool,
     ) -> Result<(Who, Arc<Effective>), Error> {
         let now = self.now();
-        let (chain, secret_expires_at) = self.identify_key(conn, digest, presented, now).await?;
-        let chain = Arc::new(chain);
+        let (found, noted_ms) = self.identify_key(conn, digest, presented, now).await?;
+        let chain = Arc::new(found.chain);
         let mut own = chain.key().effective();
         own.operator = own.operator && self.is_operator(chain.key());
         let own = Arc::new(own);
         // What is read under the lock is not there for others before it is committed.
         if first {
             let parts = (Arc::clone(&chain), Arc::clone(&own));
-            let known = KnownKey::new(parts.0, parts.1, secret_expires_at, rev);
+            let known = KnownKey::new(parts.0, parts.1, found.secret_expires_at, rev, noted_ms);
             self.remembered.key(digest, known);
         }
         Ok((Who::Key(chain), own))
     }
 
+    /// A key that is alive, and when a use of its secret was noted last, in milliseconds.
     async fn identify_key(
         &self,
         mut conn: Conn<'_>,
         digest: &KeyDigest,
         presented: &Presented,
         now: Timestamp,
-    ) -> Result<(KeyChain, Option<Timestamp>), Error> {
+    ) -> Result<(FoundKey, i64), Error> {
         let address = presented.facts.address;
         let clock_ms = self.clock.monotonic_ms();
         if let Some(retry_ms) = self.limiter.blocked(address, digest, clock_ms) {
             return Err(Error::too_many(retry_ms));
         }
         match self.find_key(reborrow(&mut conn), digest, now).await? {
-            Some((chain, secret_expires_at)) if chain.check_alive(now).is_ok() => {
+            Some(found) if found.chain.check_alive(now).is_ok() => {
                 self.limiter.good(digest);
-                self.lately.used(digest, &presented.facts, now);
-                Ok((chain, secret_expires_at))
+                let used_ms = found.last_used_at.map_or(i64::MIN, Timestamp::millis);
+                let noted_ms = self.note_last_use(digest, used_ms, &presented.facts, now);
+                Ok((found, noted_ms))
             }
             _ => {
                 self.metrics.authentication_failed("key");
@@ -188,7 +197,7 @@ impl App {
         mut conn: Conn<'_>,
         digest: &KeyDigest,
         now: Timestamp,
-    ) -> Result<Option<(KeyChain, Option<Timestamp>)>, Error> {
+    ) -> Result<Option<FoundKey>, Error> {
         let secret = secrets::find(reborrow(&mut conn), digest).await?;
         let Some(secret) = secret.filter(|secret| secret.digest.matches(digest)) else {
             return Ok(None);
@@ -197,7 +206,11 @@ impl App {
             return Ok(None);
         }
         let chain = self.key_chain(conn, &secret.key).await?;
-        Ok(chain.map(|chain| (chain, secret.expires_at)))
+        Ok(chain.map(|chain| FoundKey {
+            chain,
+            secret_expires_at: secret.expires_at,
+            last_used_at: secret.last_used.map(|used| used.at),
+        }))
     }
 
     /// A key with its makers and accounts, whatever their state.

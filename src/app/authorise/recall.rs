@@ -37,8 +37,6 @@ const COMPACT_BYTES_MAX: usize = 144 << 20;
 const TOKENS_BYTES_MAX: usize = 32 << 20;
 const ACCOUNTS_BYTES_MAX: usize = 16 << 20;
 const EMAILS_BYTES_MAX: usize = 4 << 20;
-/// How often at most the use of one secret is noted, in milliseconds.
-const NOTE_EVERY_MS: i64 = 5_000;
 
 /// What is remembered of callers.
 #[derive(Debug)]
@@ -58,6 +56,7 @@ pub(super) struct KnownKey {
     pub(super) secret_expires_at: Option<Timestamp>,
     rows: Tags,
     pub(super) read_at: Rev,
+    /// When a use of the secret was noted last.
     pub(super) noted_ms: AtomicI64,
 }
 
@@ -153,6 +152,7 @@ impl KnownKey {
         effective: Arc<Effective>,
         secret_expires_at: Option<Timestamp>,
         read_at: Rev,
+        noted_ms: i64,
     ) -> Self {
         Self {
             rows: chain.rows(),
@@ -160,7 +160,7 @@ impl KnownKey {
             effective,
             secret_expires_at,
             read_at,
-            noted_ms: AtomicI64::new(i64::MIN),
+            noted_ms: AtomicI64::new(noted_ms),
         }
     }
 }
@@ -309,10 +309,10 @@ impl App {
     /// Notes the use of a secret, not at each request.
     fn note_use(&self, digest: &KeyDigest, known: &KnownKey, facts: &Facts, now: Timestamp) {
         let noted_ms = known.noted_ms.load(Ordering::Relaxed);
-        if now.millis().saturating_sub(noted_ms) >= NOTE_EVERY_MS {
-            known.noted_ms.store(now.millis(), Ordering::Relaxed);
+        let noted_anew_ms = self.note_last_use(digest, noted_ms, facts, now);
+        if noted_anew_ms != noted_ms {
+            known.noted_ms.store(noted_anew_ms, Ordering::Relaxed);
             self.remembered.compact.noted(digest, now);
-            self.lately.used(digest, facts, now);
         }
     }
 }

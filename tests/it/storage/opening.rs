@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hallpass::store::{OpenError, PoolSize, Store};
+use hallpass::store::{Conn, OpenError, PoolSize, Store};
 
 use crate::support::database::{Kind, TestDatabase};
 
@@ -237,4 +237,24 @@ async fn a_postgres_of_another_isolation_runs_with_ours() {
         .unwrap();
 
     assert_eq!(isolation, "read committed");
+}
+
+#[tokio::test]
+async fn connections_keep_few_pages_of_the_file_however_many_they_are() {
+    async fn kib(conn: Conn<'_>) -> i64 {
+        let Conn::Sqlite(conn) = conn else {
+            panic!("another database");
+        };
+        let size = sqlx::query_scalar("PRAGMA cache_size");
+        -size.fetch_one(conn).await.unwrap_or(0)
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let url = url_of(&folder.path().join("hallpass.db"));
+
+    for (max, wanted) in [(1, 8_192), (16, 512), (64, 128), (1_000, 128)] {
+        let store = Store::open(&url, PoolSize { max }).await.unwrap();
+        assert_eq!(kib(store.read().await.unwrap().conn()).await, wanted);
+        assert_eq!(kib(store.write().await.unwrap().conn()).await, 4_096);
+        store.close().await;
+    }
 }

@@ -267,7 +267,7 @@ async fn call_what_belongs_to(
     secrets::cut(tx.conn(), &nobodys, &secret.digest, now)
         .await
         .unwrap();
-    secrets::touch(tx.conn(), &secret.digest, &used)
+    secrets::touch(tx.conn(), &[(secret.digest, used)])
         .await
         .unwrap();
     secrets::prune(tx.conn(), now).await.unwrap();
@@ -463,6 +463,7 @@ async fn sqlite_reads_no_table_from_end_to_end() {
             "page",
             "CONSTANT ROW",
             "json_each",
+            "used",
         ];
         let scans = plan.iter().filter(|step| {
             let scanned = step.strip_prefix("SCAN ").unwrap_or_default();

@@ -133,7 +133,7 @@ async fn the_last_use_is_the_latest(db: &TestDatabase) {
     // Nodes write their batches in any order.
     for (touch, wanted) in [(&first, &first), (&late, &first), (&second, &second)] {
         let mut tx = store.write().await.unwrap();
-        secrets::touch(tx.conn(), &secret.digest, touch)
+        secrets::touch(tx.conn(), &[(secret.digest, touch.clone())])
             .await
             .unwrap();
         tx.commit().await.unwrap();
@@ -143,7 +143,11 @@ async fn the_last_use_is_the_latest(db: &TestDatabase) {
     // One that was dropped meanwhile is no failure.
     let mut tx = store.write().await.unwrap();
     let gone = KeyDigest::of(b"gone");
-    secrets::touch(tx.conn(), &gone, &first).await.unwrap();
+    let touches = [(gone, first.clone()), (secret.digest, first)];
+    secrets::touch(tx.conn(), &touches).await.unwrap();
+    tx.commit().await.unwrap();
+    let found = find(&store, &secret.digest).await.unwrap();
+    assert_eq!(found.last_used, Some(second));
 }
 
 async fn secrets_that_ended_long_ago_are_dropped(db: &TestDatabase) {

@@ -118,7 +118,7 @@ fn known(key: ApiKey, makers: Vec<ApiKey>, accounts: Vec<Account>, dice: usize) 
     };
     let expires = (dice > 2).then(|| at(123));
     let chain = Arc::new(KeyChain::new(key, makers, accounts));
-    KnownKey::new(chain, Arc::new(effective), expires, read_at)
+    KnownKey::new(chain, Arc::new(effective), expires, read_at, i64::MIN)
 }
 
 fn digest(entropy: &dyn Entropy) -> KeyDigest {
