@@ -211,7 +211,8 @@ pub(super) async fn handle(
     let method = parts.method.as_str();
     let target = parts.uri.path();
     if dashboard::is_page(target) {
-        return Ok(dashboard::answer(edge, parts, body, id, template).await);
+        // In a box of its own, so that no other request carries the weight of a page.
+        return Ok(Box::pin(dashboard::answer(edge, parts, body, id, template)).await);
     }
     if let Some(found) = find_outside(&parts.method, target)? {
         *template = Some(found.template);

@@ -115,6 +115,10 @@ pub struct PoolSize {
     pub max: u32,
 }
 
+/// Connections of SQLite that read. Each is a thread with memory of its own, and reads wait for a core
+/// and hardly ever for a disk, so more would make nothing quicker.
+#[cfg(feature = "sqlite")]
+const READERS_MAX: u32 = 8;
 /// What all connections of SQLite that read may keep of the file together, in KiB. Pages that are not
 /// kept are in the cache of the operating system, a few microseconds away.
 #[cfg(feature = "sqlite")]
@@ -320,7 +324,7 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
     migrated.await?;
     drop(lock);
 
-    let readers = size.max.max(1);
+    let readers = size.max.clamp(1, READERS_MAX);
     let read_pages = (READ_PAGES_KIB / readers).max(READ_PAGES_MIN_KIB);
     let read = SqlitePoolOptions::new()
         .max_connections(readers)

@@ -31,9 +31,10 @@ use crate::domain::text::Email;
 use crate::domain::time::Timestamp;
 
 /// How much is remembered, in bytes.
-const KEYS_BYTES_MAX: usize = 16 << 20;
-/// A million keys, ten of each account, that are named and narrowed alike.
-const COMPACT_BYTES_MAX: usize = 144 << 20;
+const KEYS_BYTES_MAX: usize = 8 << 20;
+/// Some 750,000 keys, ten of each account, that are named and narrowed alike; those that were not used
+/// for longest are read again.
+const COMPACT_BYTES_MAX: usize = 128 << 20;
 const TOKENS_BYTES_MAX: usize = 32 << 20;
 const ACCOUNTS_BYTES_MAX: usize = 16 << 20;
 const EMAILS_BYTES_MAX: usize = 4 << 20;

@@ -3,7 +3,6 @@
 //! It saves work and nothing rests on it. What was not handed over, since there was no room, or
 //! another node stored it, or this one ended in between, is found in the database and read there.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,9 +11,6 @@ use crate::token::ledger::{Hash, leaf};
 
 /// Entries that wait for the sealer at most.
 const ROOM: usize = 20_000;
-
-/// Entries by their ids, with the hash of what is sealed of them.
-pub(super) type Leaves = BTreeMap<String, Hash>;
 
 /// Entries that are committed, on their way to the sealer.
 #[derive(Debug, Default)]
@@ -43,12 +39,10 @@ impl Handed {
         self.wanted.store(wanted, Ordering::Relaxed);
     }
 
-    /// Moves what was handed over, unless there is too much already.
-    pub(super) fn take(&self, into: &mut Leaves) {
+    /// Takes out what was handed over. It is lost to whoever has `have` already and no room for more.
+    pub(super) fn take(&self, have: usize) -> Vec<(String, Hash)> {
         let taken = std::mem::take(&mut *self.waiting());
-        if into.len() < ROOM {
-            into.extend(taken);
-        }
+        if have < ROOM { taken } else { Vec::new() }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<(String, Hash)>> {

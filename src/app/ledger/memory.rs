@@ -1,8 +1,9 @@
 //! What the sealer remembers, so that it tells entries that came late from those that are sealed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use super::handed::{Handed, Leaves};
+use super::handed::Handed;
+use super::order::{Ids, Leaves};
 use super::{SWEEP_SECS, suffix};
 use crate::app::error::Error;
 use crate::app::pulse::reborrow;
@@ -10,6 +11,7 @@ use crate::domain::id::first_suffix;
 use crate::domain::time::Timestamp;
 use crate::store::Conn;
 use crate::store::ledger::{self, Head, Kind};
+use crate::token::ledger::Hash;
 
 /// How far back each round looks for entries that came late, in seconds; how far some rounds look,
 /// and every how many seconds.
@@ -24,7 +26,7 @@ pub(super) struct Memory {
     pub(super) checkpoint: Option<i64>,
     /// Of ids behind this suffix it is known whether they are sealed.
     cutoff: String,
-    sealed: HashMap<&'static str, BTreeSet<String>>,
+    sealed: HashMap<&'static str, Ids>,
     /// What this node stored itself and did not seal yet.
     pub(super) handed: Leaves,
     /// Everything up to there was looked at.
@@ -33,7 +35,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn set(&mut self, kind: Kind) -> &mut BTreeSet<String> {
+    pub(super) fn set(&mut self, kind: Kind) -> &mut Ids {
         self.sealed.entry(kind.prefix()).or_default()
     }
 
@@ -45,31 +47,38 @@ impl Memory {
 
     /// Takes what was handed over, but for what was found in the database and sealed meanwhile.
     pub(super) fn take(&mut self, handed: &Handed) {
-        handed.take(&mut self.handed);
         let (sealed, cutoff) = (&self.sealed, &self.cutoff);
-        self.handed.retain(|id, _| {
+        let mut taken = handed.take(self.handed.len());
+        taken.retain(|(id, _)| {
             let known = sealed.get(Kind::of(id).prefix());
             *suffix(id) > **cutoff && !known.is_some_and(|known| known.contains(id))
         });
+        self.handed.extend(taken);
+    }
+
+    /// Remembers that these were sealed.
+    pub(super) fn sealed(&mut self, entries: Vec<(String, Hash)>) {
+        let mut ids: Vec<&str> = entries.iter().map(|(id, _)| id.as_str()).collect();
+        self.handed.remove(&mut ids);
+        self.remember(entries.into_iter().map(|(id, _)| id));
     }
 
     /// Forgets what is older than the sweep, or too much.
     pub(super) fn forget(&mut self, now: Timestamp) {
         let mut cutoff = first_suffix(now.plus_secs(-SWEEP_SECS));
-        let count: usize = self.sealed.values().map(BTreeSet::len).sum();
+        let count: usize = self.sealed.values().map(Ids::len).sum();
         if count > REMEMBERED_MAX {
             for set in self.sealed.values() {
                 let over = set.len().saturating_sub(REMEMBERED_MAX / 2);
-                let oldest = set.iter().nth(over).map(|id| suffix(id).to_owned());
+                let oldest = set.nth(over).map(|id| suffix(id).to_owned());
                 cutoff = cutoff.max(oldest.unwrap_or_default());
             }
         }
         if cutoff > self.cutoff {
             for set in self.sealed.values_mut() {
-                while set.first().is_some_and(|id| *suffix(id) <= *cutoff) {
-                    set.pop_first();
-                }
+                set.forget(|id| *suffix(id) <= *cutoff);
             }
+            self.handed.retain(|id| *suffix(id) > *cutoff);
             self.cutoff = cutoff;
         }
     }

@@ -10,6 +10,7 @@ mod export;
 mod handed;
 mod keys;
 mod memory;
+mod order;
 mod read;
 mod seal;
 

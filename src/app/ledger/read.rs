@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::handed::Leaves;
+use super::order::Leaves;
 use super::suffix;
 use crate::app::error::Error;
 use crate::app::pulse::reborrow;
@@ -32,7 +32,7 @@ pub(super) async fn by_id(
     conn: Conn<'_>,
     ids: &[String],
 ) -> Result<HashMap<String, Sealed>, Error> {
-    missing(conn, ids, &Leaves::new()).await
+    missing(conn, ids, &Leaves::default()).await
 }
 
 /// These entries but for those that are known, by their ids.
@@ -59,8 +59,9 @@ async fn missing(
 fn runs<'a>(ids: &[&'a String], known: &Leaves) -> Vec<(&'a String, &'a String)> {
     let mut runs: Vec<(&String, &String)> = Vec::new();
     let mut gap = 0;
+    let mut known = known.lookup();
     for id in ids {
-        if known.contains_key(*id) {
+        if known.find(id).is_some() {
             gap += 1;
             continue;
         }
@@ -93,8 +94,9 @@ pub(super) async fn leaves(
 ) -> Result<Vec<(String, Hash)>, Error> {
     let found = missing(conn, &ids, known).await?;
     let mut leaves = Vec::with_capacity(ids.len());
+    let mut known = known.lookup();
     for id in ids {
-        if let Some(known) = known.get(&id) {
+        if let Some(known) = known.find(&id) {
             leaves.push((id, *known));
         } else if let Some(entry) = found.get(&id) {
             let bytes = entry.bytes();

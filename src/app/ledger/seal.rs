@@ -1,10 +1,7 @@
 //! Putting what was written into the chain, and signing a checkpoint over it.
 
-use std::collections::BTreeSet;
-use std::ops::Bound::{Excluded, Included, Unbounded};
-
-use super::handed::Leaves;
 use super::memory::{Memory, recall};
+use super::order::{Ids, Leaves};
 use super::read::leaves;
 use super::{hash, suffix};
 use crate::app::App;
@@ -19,7 +16,7 @@ use crate::token::ledger::{Chain, Checkpoint, Hash, hex};
 /// For how long a node that sealed goes on sealing while others do not, in seconds.
 const LEASE_SECS: i64 = 3;
 /// Entries of one checkpoint.
-const BATCH: usize = 5_000;
+const BATCH: usize = 10_000;
 
 impl App {
     /// Seals what was written since the last checkpoint, unless another node does. The number of
@@ -46,8 +43,7 @@ impl App {
         if head.holder != self.ledger.node && head.lease_until > now.millis() {
             *memory = Memory::default();
             self.ledger.handed.want(false);
-            memory.take(&self.ledger.handed);
-            memory.handed.clear();
+            drop(self.ledger.handed.take(0));
             return Ok(0);
         }
         self.ledger.handed.want(true);
@@ -84,10 +80,7 @@ impl App {
             return Ok(0);
         }
         memory.checkpoint = Some(head.checkpoint + 1);
-        for (id, _) in &found {
-            memory.handed.remove(id);
-        }
-        memory.remember(found.into_iter().map(|(id, _)| id));
+        memory.sealed(found);
         if count < BATCH {
             memory.looked_at = Some(now);
             memory.forget(now);
@@ -176,34 +169,37 @@ async fn look(
 
 async fn look_beside(
     mut conn: Conn<'_>,
-    sealed: &BTreeSet<String>,
+    sealed: &Ids,
     handed: &Leaves,
     kind: Kind,
     after: String,
 ) -> Result<Found, Error> {
-    let last = sealed.last().cloned().unwrap_or_default();
-    let handed = handed.keys().map(String::as_str);
-    let handed: BTreeSet<&str> = handed.filter(|id| Kind::of(id) == kind).collect();
+    let last = sealed.last().unwrap_or_default().to_owned();
+    let handed = handed.of(kind);
+    let up_to = |end: &str| handed.partition_point(|(id, _)| **id <= *end);
+    let ids = |from: usize, to: usize| {
+        let some = handed.get(from..to).unwrap_or_default();
+        some.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>()
+    };
     let mut late: Vec<String> = Vec::new();
     if last > after {
         let there = ledger::count(reborrow(&mut conn), kind, &after, &last).await?;
-        let between = (Excluded(after.as_str()), Included(last.as_str()));
-        let known =
-            sealed.range::<str, _>(between).count() + handed.range::<str, _>(between).count();
+        let waiting = up_to(&last).saturating_sub(up_to(&after));
+        let known = sealed.count(&after, &last) + waiting;
         if usize::try_from(there) != Ok(known) {
-            let ids = ledger::ids(reborrow(&mut conn), kind, &after, there).await?;
+            let found = ledger::ids(reborrow(&mut conn), kind, &after, there).await?;
+            let is_handed = |id: &String| handed.binary_search_by(|(one, _)| one.cmp(id)).is_ok();
             late.extend(
-                ids.into_iter().filter(|id| {
-                    *id <= last && !sealed.contains(id) && !handed.contains(id.as_str())
-                }),
+                found
+                    .into_iter()
+                    .filter(|id| *id <= last && !sealed.contains(id) && !is_handed(id)),
             );
         }
     }
     let mut behind = last.max(after);
-    let old = handed.range::<str, _>((Unbounded, Included(behind.as_str())));
-    late.extend(old.map(|id| (*id).to_owned()));
-    let new = handed.range::<str, _>((Excluded(behind.as_str()), Unbounded));
-    let new: Vec<String> = new.map(|id| (*id).to_owned()).collect();
+    let old = up_to(&behind);
+    late.extend(ids(0, old));
+    let new = ids(old, handed.len());
     let mut tail = Vec::new();
     if let Some(newest) = new.last() {
         let there = ledger::count(reborrow(&mut conn), kind, &behind, newest).await?;

@@ -227,7 +227,7 @@ async fn a_postgres_of_another_isolation_runs_with_ours() {
     );
     let store = Store::open(&url, PoolSize { max: 2 }).await.unwrap();
     let mut tx = store.write().await.unwrap();
-    let hallpass::store::Conn::Postgres(conn) = tx.conn() else {
+    let Conn::Postgres(conn) = tx.conn() else {
         panic!("not PostgreSQL");
     };
 
