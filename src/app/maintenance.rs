@@ -154,8 +154,8 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
                 _ = tick.tick() => {}
                 () = poller.pulse.poll_wanted() => {}
             }
-            let polled = poller.poll_in_time(&mut kept).await;
-            let pause = if polled.is_err() {
+            let outcome = poller.poll_in_time(&mut kept).await;
+            let pause = if outcome.is_err() {
                 let pause = pause(failures, RETRY_MS_MAX, &*poller.entropy);
                 failures = failures.saturating_add(1);
                 pause
@@ -164,7 +164,7 @@ pub fn spawn(app: &Arc<App>) -> tokio::task::JoinSet<()> {
                 // Many changes in a row make one poll of a few.
                 POLL_PAUSE
             };
-            log_failure("poll the change log", polled);
+            log_failure("poll the change log", outcome);
             tokio::time::sleep(pause).await;
         }
     });

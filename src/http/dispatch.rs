@@ -127,7 +127,7 @@ fn start(edge: &Arc<Edge>, request: Request) -> Started {
         names_a_proxy: parts.version <= Version::HTTP_11 && parts.uri.scheme().is_some(),
         fields: &parts.headers,
     };
-    match gate::judge_at_once(edge, gate, asking, &exchange.id) {
+    match gate::judge_at_once(edge, gate, &asking, &exchange.id) {
         Judged::Answered(judged) => {
             let answer = gate::respond(edge, judged);
             Started::Answered(exchange.end(edge, answer))
@@ -154,7 +154,7 @@ fn start_fast(
         names_a_proxy: false,
         fields: head,
     };
-    let answer = match gate::judge_at_once(edge, gate, asking, &exchange.id) {
+    let answer = match gate::judge_at_once(edge, gate, &asking, &exchange.id) {
         Judged::Unanswered(rest) => {
             return Fast::Started(Started::Goes(later(edge, *rest, exchange)));
         }

@@ -169,14 +169,15 @@ pub fn answer_head(
     handler: &impl Handler,
     peer: PeerAddr,
     head: &[u8],
-) -> Option<Result<Vec<u8>, Started>> {
+) -> Option<Result<Vec<u8>, Box<Started>>> {
     let mut written = Written::new();
     let is_fast = |target: &str| handler.is_fast(target);
-    head::with_head(head, &mut String::new(), is_fast, |head, _| {
-        match handler.start_fast(head, peer, &mut written) {
-            Fast::Written => Ok(written.end(false, head.is_head(), false).to_vec()),
-            Fast::Started(started) => Err(started),
-        }
+    let (fast, is_head) = head::with_head(head, &mut String::new(), is_fast, |head, _| {
+        (handler.start_fast(head, peer, &mut written), head.is_head())
+    })?;
+    Some(match fast {
+        Fast::Written => Ok(written.end(false, is_head, false).to_vec()),
+        Fast::Started(started) => Err(Box::new(started)),
     })
 }
 

@@ -15,8 +15,8 @@ use crate::token::ledger::Hash;
 
 /// How far back each round looks for entries that came late, in seconds; how far some rounds look,
 /// and every how many seconds.
-const LOOK_BACK_SECS: i64 = 3;
-const LOOK_FURTHER: [(i64, i64); 2] = [(10, 60), (60, SWEEP_SECS)];
+const LOOK_BACK_SECS: i64 = 1;
+const LOOK_FURTHER: [(i64, i64); 3] = [(3, 5), (15, 60), (60, SWEEP_SECS)];
 /// Sealed ids that are remembered to tell late entries from those; above, the look back is shorter.
 const REMEMBERED_MAX: usize = 300_000;
 
@@ -31,7 +31,7 @@ pub(super) struct Memory {
     pub(super) handed: Leaves,
     /// Everything up to there was looked at.
     pub(super) looked_at: Option<Timestamp>,
-    looked_further: [Option<Timestamp>; 2],
+    looked_further: [Option<Timestamp>; 3],
 }
 
 impl Memory {

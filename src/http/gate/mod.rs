@@ -114,7 +114,7 @@ pub(super) enum Judged {
 pub(super) fn judge_at_once(
     edge: &Edge,
     gate: Gate<'_>,
-    asking: Asking<'_, impl Fields>,
+    asking: &Asking<'_, impl Fields>,
     id: &RequestId,
 ) -> Judged {
     let asked = edge

@@ -46,7 +46,7 @@ pub(super) struct Asked {
 pub(super) fn from_gateway(
     edge: &Edge,
     gate: Gate<'_>,
-    asking: Asking<'_, impl Fields>,
+    asking: &Asking<'_, impl Fields>,
     id: &RequestId,
 ) -> Result<Asked, Problem> {
     let headers = asking.fields;

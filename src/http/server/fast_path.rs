@@ -161,12 +161,12 @@ async fn past(mut phase: watch::Receiver<Phase>, last: Phase) {
 ///
 /// # Errors
 /// When the body breaks off.
-async fn encode<'w>(
+async fn encode(
     answer: Response<WatchedBody>,
     is_head: bool,
     closing: bool,
-    written: &'w mut Written,
-) -> Result<(WatchedBody, &'w [u8]), axum::Error> {
+    written: &mut Written,
+) -> Result<(WatchedBody, &[u8]), axum::Error> {
     let (head, mut body) = answer.into_parts();
     let mut content = Bytes::new();
     while !body.is_end_stream() {
