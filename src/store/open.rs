@@ -123,9 +123,6 @@ const READERS_MAX: u32 = 8;
 /// kept are in the cache of the operating system, a few microseconds away.
 #[cfg(feature = "sqlite")]
 const READ_PAGES_KIB: u32 = 8_192;
-/// Of these each has so much at least: the upper parts of the trees.
-#[cfg(feature = "sqlite")]
-const READ_PAGES_MIN_KIB: u32 = 128;
 /// The same for the one that writes.
 #[cfg(feature = "sqlite")]
 const WRITE_PAGES_KIB: u32 = 4_096;
@@ -325,7 +322,7 @@ async fn open_sqlite(url: &str, size: PoolSize) -> Result<Store, OpenError> {
     drop(lock);
 
     let readers = size.max.clamp(1, READERS_MAX);
-    let read_pages = (READ_PAGES_KIB / readers).max(READ_PAGES_MIN_KIB);
+    let read_pages = READ_PAGES_KIB / readers;
     let read = SqlitePoolOptions::new()
         .max_connections(readers)
         .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -251,7 +251,13 @@ async fn connections_keep_few_pages_of_the_file_however_many_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let url = url_of(&folder.path().join("hallpass.db"));
 
-    for (max, wanted) in [(1, 8_192), (16, 512), (64, 128), (1_000, 128)] {
+    for (max, wanted) in [
+        (1, 8_192),
+        (4, 2_048),
+        (8, 1_024),
+        (16, 1_024),
+        (1_000, 1_024),
+    ] {
         let store = Store::open(&url, PoolSize { max }).await.unwrap();
         assert_eq!(kib(store.read().await.unwrap().conn()).await, wanted);
         assert_eq!(kib(store.write().await.unwrap().conn()).await, 4_096);
