@@ -379,7 +379,7 @@ fn at_most_one<'h>(
 
 fn is_visible_without_comma(text: &str) -> bool {
     // Without a way out in between, as in [`text`]: a token has many hundred bytes.
-    let is_visible = |byte: u8| byte.is_ascii_graphic() & (byte != b',');
+    let is_visible = |byte: u8| matches!(byte, b'!'..=b'+' | b'-'..=b'~');
     !text.is_empty()
         && text
             .bytes()

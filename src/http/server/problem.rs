@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 /// What the server answers without, or in place of, the router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerProblem {
-    /// The body has more than [`BODY_BYTES_MAX`] bytes: 413.
+    /// The body has more than [`BODY_BYTES_MAX`](crate::domain::limits::BODY_BYTES_MAX) bytes: 413.
     BodyTooLarge,
     /// The body did not arrive in time: 408.
     BodyTooSlow,
