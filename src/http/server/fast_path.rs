@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::head::with_head;
-use super::request::{Answering, FastAnswer};
+use super::request::FastAnswer;
 use super::{Connection, Handler, Phase, Written};
 use crate::http::activity::{InFlight, Watchdog, WatchedBody};
 
@@ -88,10 +88,8 @@ pub(super) async fn serve<H: Handler>(
         read.advance(len);
         let answer = match answer {
             FastAnswer::Written(in_flight) => Ok(in_flight),
-            FastAnswer::Answering(Answering::Now(Some(answer))) => Err(answer),
-            // It was taken already, which nobody did.
-            FastAnswer::Answering(Answering::Now(None)) => return Next::Over,
-            FastAnswer::Answering(Answering::Later(mut answer)) => loop {
+            FastAnswer::Answered(answer) => Err(answer),
+            FastAnswer::Later(mut answer) => loop {
                 // A client that goes away gives up what it asked: nothing of it changes anything.
                 tokio::select! {
                     biased;

@@ -130,3 +130,7 @@ fn is_plain(target: &str) -> bool {
         |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte);
     target.starts_with('/') && target.bytes().all(is_allowed)
 }
+
+#[cfg(test)]
+#[path = "../tests/head.rs"]
+mod tests;

@@ -51,7 +51,7 @@ impl<H: Handler> Connection<H> {
         let shared = &self.shared;
         let first = match shared.first(head, body, self.peer, &in_flight) {
             First::Done(outcome) => outcome,
-            First::Rest(rest) => return self.later(rest, asked, in_flight),
+            First::Rest(rest) => return Answering::Later(self.later(rest, asked, in_flight)),
         };
         Answering::Now(Some(shared.finish(first, &asked, in_flight)))
     }
@@ -82,22 +82,26 @@ impl<H: Handler> Connection<H> {
                                 changes_nothing: true,
                             }),
                         };
-                        return FastAnswer::Answering(self.later(rest, asked(), in_flight));
+                        return FastAnswer::Later(self.later(rest, asked(), in_flight));
                     }
                     Err(_) => Err(panicked()),
                 }
             }
         };
-        let answer = shared.finish(outcome, &asked(), in_flight);
-        FastAnswer::Answering(Answering::Now(Some(answer)))
+        FastAnswer::Answered(shared.finish(outcome, &asked(), in_flight))
     }
 
-    fn later(&self, rest: Rest, asked: Asked, in_flight: InFlight) -> Answering {
+    fn later(
+        &self,
+        rest: Rest,
+        asked: Asked,
+        in_flight: InFlight,
+    ) -> BoxFuture<'static, Response<WatchedBody>> {
         let (shared, alive) = (Arc::clone(&self.shared), self.alive.clone());
-        Answering::Later(Box::pin(async move {
+        Box::pin(async move {
             let outcome = shared.rest(rest, &in_flight, alive).await;
             shared.finish(outcome, &asked, in_flight)
-        }))
+        })
     }
 }
 
@@ -105,8 +109,10 @@ impl<H: Handler> Connection<H> {
 pub(super) enum FastAnswer {
     /// Its answer is written, and the request is over when it was taken.
     Written(InFlight),
-    /// There will be an answer.
-    Answering(Answering),
+    /// It is answered as all others are.
+    Answered(Response<WatchedBody>),
+    /// It will be.
+    Later(BoxFuture<'static, Response<WatchedBody>>),
 }
 
 /// What the answer to a request depends on beside its handler.

@@ -115,3 +115,7 @@ impl Date {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "../tests/written.rs"]
+mod tests;

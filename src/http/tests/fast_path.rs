@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use tokio::net::TcpListener;
@@ -13,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::super::{Fast, Head, PeerAddr, ServerLimits, Started, plain_problem, run};
 use super::*;
-use crate::http::fields::{FieldSink as _, Fields as _};
+use crate::http::fields::FieldSink as _;
 
 /// Long enough for a machine under load; nothing waits for it unless a test fails.
 const LONG: Duration = Duration::from_mins(1);
@@ -319,84 +318,6 @@ async fn every_byte_is_read_as_hyper_reads_it() {
     }
 }
 
-/// What is for the fast path is taken, byte for byte; of all else nothing is.
-#[test]
-fn only_whole_heads_without_anything_about_body_or_connection_are_taken() {
-    let take = |read: &[u8]| {
-        let is_fast = |target: &str| !target.starts_with("/hyper");
-        with_head(read, &mut String::new(), is_fast, |head, len| {
-            let lines = head.lines();
-            let lines = lines.map(|(name, value)| (name.to_owned(), value.to_vec()));
-            let values = head.values("x-a").map(<[u8]>::to_vec);
-            assert_eq!(head.values("x").count(), 0);
-            (
-                format!("{} {}", head.method, head.target),
-                lines.collect::<Vec<_>>(),
-                values.collect::<Vec<_>>(),
-                len,
-            )
-        })
-    };
-    let read = [SIMPLE.as_bytes(), b"GET /"].concat();
-    let (asked, lines, values, len) = take(&read).unwrap();
-    assert_eq!(asked, "GET /a?b=%20c");
-    assert_eq!(values, [b"1", b"2"]);
-    let expected = [("host", "x"), ("x-a", "1"), ("x-a", "2"), ("x-b", "")];
-    let expected = expected.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-    assert_eq!(lines, expected);
-    assert_eq!(len, SIMPLE.len());
-
-    for line in [
-        "Content-Length: 0",
-        "content-length: 3",
-        "Transfer-Encoding: chunked",
-        "CONNECTION: close",
-        "Connection: keep-alive",
-        "Expect: 100-continue",
-        "Upgrade: h2c",
-        "X-A : 1",
-    ] {
-        let head = format!("GET /a HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\nGET /");
-        assert_eq!(take(head.as_bytes()), None, "{line}");
-    }
-    for head in [
-        "GET /hyper HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET /a HTTP/1.0\r\nHost: x\r\n\r\n",
-        "GET /a HTTP/1.1\r\nHost: x\r\n",
-        "CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
-        "CONNECT /a HTTP/1.1\r\nHost: x\r\n\r\n",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        // The parser takes these and the types do not, or differently.
-        "GET x:80/a HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET http://x/a HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET /a\"b HTTP/1.1\r\nHost: x\r\n\r\n",
-    ] {
-        assert_eq!(take(head.as_bytes()), None, "{head}");
-    }
-    let many = format!("GET /a HTTP/1.1\r\n{}\r\n", "X-A: 1\r\n".repeat(49));
-    assert_eq!(take(many.as_bytes()), None);
-}
-
-/// Whatever is taken is what the types of HTTP make of it.
-#[test]
-fn every_plain_target_is_the_one_that_hyper_would_give() {
-    for byte in 0..=u8::MAX {
-        let target = ["/a", &char::from(byte).to_string(), "?b"].concat();
-        let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
-        let uri = with_head(
-            head.as_bytes(),
-            &mut String::new(),
-            |_| true,
-            |head, _| head.to_request(PeerAddr(([127, 0, 0, 1], 1).into())),
-        );
-        if let Some(request) = uri {
-            assert_eq!(request.uri().to_string(), target);
-            assert_eq!(request.uri().path_and_query().unwrap().as_str(), target);
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_panic_is_an_error_and_the_connection_goes_on() {
     let server = Running::start(true, LIMITS).await;
@@ -451,33 +372,6 @@ async fn an_answer_that_is_written_has_length_date_and_body() {
             "{answer}"
         );
         assert_eq!(lines.len(), 3, "{answer}");
-    }
-
-    // And the last of a server says so.
-    let mut written = Written::new();
-    written.ok(b"");
-    let last = String::from_utf8(written.end(false, false, true).to_vec()).unwrap();
-    assert!(last.contains("\r\nconnection: close\r\n"), "{last}");
-}
-
-/// A value that would end its line is refused, so that nobody writes a second answer.
-#[test]
-fn only_visible_values_are_written() {
-    const NAME: HeaderName = HeaderName::from_static("x-a");
-    for byte in 0..=u8::MAX {
-        let value = char::from(byte).to_string();
-        let mut written = Written::new();
-        written.ok(b"");
-        let taken = written.field(&NAME, &value);
-        let mut map = HeaderMap::new();
-        assert_eq!(taken, map.field(&NAME, &value), "{byte}");
-        let bytes = written.end(false, false, false);
-        let lines = String::from_utf8(bytes.to_vec()).unwrap();
-        assert_eq!(lines.contains(&format!("x-a: {value}\r\n")), taken.is_ok());
-        assert_eq!(
-            lines.matches("\r\n").count(),
-            4 + usize::from(taken.is_ok())
-        );
     }
 }
 
