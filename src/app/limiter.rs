@@ -294,6 +294,24 @@ mod tests {
         assert!((4..8).all(kept));
     }
 
+    /// Limits differ, so a bucket that is spent may be full again before one that is not.
+    #[test]
+    fn a_spent_bucket_stays_though_others_are_full_later() {
+        const SHORT: RateLimit = RateLimit {
+            requests: 1,
+            per_secs: 1,
+        };
+        let buckets = Buckets::new(COUNT_MAX);
+        assert!(matches!(buckets.take(0, SHORT, 0), Turn::Go { .. }));
+
+        for name in 1..1_000 {
+            assert!(go(&buckets, name, 0), "{name}");
+        }
+
+        assert!(count(&buckets) <= COUNT_MAX);
+        assert!(matches!(buckets.take(0, SHORT, 999), Turn::Wait { .. }));
+    }
+
     #[test]
     fn where_all_are_spent_a_new_name_passes_and_none_is_forgotten() {
         let buckets = Buckets::new(COUNT_MAX);
