@@ -7,6 +7,7 @@ mod audit;
 mod headers;
 mod idempotency;
 mod json;
+mod last_used;
 mod ledger;
 mod limits;
 mod oauth;

@@ -65,4 +65,7 @@ pub(super) fn allowed(answer: &Answer) {
     for name in IDENTITY {
         assert!(answer.header(name).is_some(), "{name}: {answer}");
     }
+    // Whoever kept it would let a key pass that was ended since.
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer}");
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
 }

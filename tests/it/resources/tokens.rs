@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::town::{Key, Town};
 
-async fn item(key: &Key, id: &str) -> Value {
+pub(super) async fn item(key: &Key, id: &str) -> Value {
     key.get(&format!("/v1/token/{id}/fetch")).await.ok()
 }
 
@@ -446,27 +446,6 @@ async fn a_key_from_elsewhere_is_imported_by_its_digest_and_goes_on_working() {
     let body = json!({"digest": fresh, "userId": shop.id, "config": config, "unrestricted": true});
     let answer = operator.post("/v1/token/import", body).await;
     answer.refused(400, "INVALID_REQUEST");
-}
-
-#[tokio::test]
-async fn the_last_use_is_written_in_batches() {
-    let town = Town::new().await;
-    let owner = town.account("shop").await.full_key().await;
-    let key = owner.make_key(json!({"unrestricted": true})).await;
-    key.address("198.51.100.7")
-        .header("user-agent", "till/1.0")
-        .get("/v1/token/self/fetch")
-        .await
-        .ok();
-    assert_eq!(item(&owner, &key.id).await.get("lastUsedAt"), None);
-    let used_at = town.now_ms();
-    town.advance_secs(5);
-    town.write_batches().await;
-    let shown = item(&owner, &key.id).await;
-    assert_eq!(shown["lastUsedAt"], used_at);
-    assert_eq!(shown["lastUsedAddress"], "198.51.100.7");
-    assert_eq!(shown["lastUsedAgent"], "till/1.0");
-    assert_eq!(shown["secrets"][0]["lastUsedAt"], used_at);
 }
 
 #[tokio::test]
