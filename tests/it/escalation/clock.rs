@@ -214,6 +214,23 @@ async fn a_log_that_falls_back_is_answered_with_503_until_it_has_another_id() {
     is_ended(&town, &session.token).await;
 }
 
+/// Whoever polls learns of it first, before anything is asked.
+#[tokio::test]
+async fn a_poll_that_sees_the_log_fall_back_renews_nothing() {
+    let town = Town::new().await;
+    let full = town.account("shop").await.full_key().await;
+    is_alive(&town, &full.token).await;
+    town.poll().await;
+    town.sql("UPDATE change_head SET position = position - 1")
+        .await;
+
+    for _ in 0..2 {
+        assert!(town.app().poll().await.is_err());
+        let answer = full.get("/v1/token/self/fetch").await;
+        answer.refused(503, "SERVICE_UNAVAILABLE");
+    }
+}
+
 #[tokio::test]
 async fn knowledge_that_is_too_old_and_cannot_be_renewed_is_answered_with_503() {
     let town = Town::new().await;
