@@ -85,17 +85,18 @@ pub fn credential(headers: &impl Fields) -> Result<Option<RawCredential<'_>>, He
         Values::One(value) => value,
         Values::Several => return Err(HeaderError::TwoCredentials),
     };
-    let text = text(value).ok_or(HeaderError::BadCredential)?;
-    let (scheme, rest) = text.split_once(' ').ok_or(HeaderError::BadCredential)?;
-    let credential = rest.trim_start_matches(' ');
+    let space = value.iter().position(|byte| *byte == b' ');
+    let (scheme, rest) = space
+        .and_then(|space| value.split_at_checked(space))
+        .ok_or(HeaderError::BadCredential)?;
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    let credential = rest.get(spaces..).unwrap_or_default();
     if credential.len() > limits::CREDENTIAL_BYTES_MAX {
         return Err(HeaderError::LongCredential);
     }
     // A comma would be a second credential, joined by a proxy (RFC 9110 §5.3).
-    if !is_visible_without_comma(credential) {
-        return Err(HeaderError::BadCredential);
-    }
-    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    let credential = visible_without_comma(credential).ok_or(HeaderError::BadCredential)?;
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name.as_bytes());
     if is("bearer") || is("token") {
         Ok(Some(RawCredential::Bearer(credential)))
     } else if is("basic") {
@@ -155,10 +156,9 @@ pub fn run_as(headers: &impl Fields) -> Result<Option<RunAsHeader<'_>>, HeaderEr
     let Some((by_id, value)) = found else {
         return Ok(None);
     };
-    let text = text(value).ok_or(HeaderError::BadRunAs)?;
-    if text.len() > limits::RUN_AS_BYTES_MAX || !is_visible_without_comma(text) {
-        return Err(HeaderError::BadRunAs);
-    }
+    let text = visible_without_comma(value)
+        .filter(|text| text.len() <= limits::RUN_AS_BYTES_MAX)
+        .ok_or(HeaderError::BadRunAs)?;
     Ok(Some(if by_id {
         RunAsHeader::UserId(text)
     } else {
@@ -377,13 +377,13 @@ fn at_most_one<'h>(
     }
 }
 
-fn is_visible_without_comma(text: &str) -> bool {
+fn visible_without_comma(value: &[u8]) -> Option<&str> {
     // Without a way out in between, as in [`text`]: a token has many hundred bytes.
-    let is_visible = |byte: u8| matches!(byte, b'!'..=b'+' | b'-'..=b'~');
-    !text.is_empty()
-        && text
-            .bytes()
-            .fold(true, |so_far, byte| so_far & is_visible(byte))
+    let is_visible = |byte: &u8| matches!(byte, b'!'..=b'+' | b'-'..=b'~');
+    let is_all = value
+        .iter()
+        .fold(true, |so_far, byte| so_far & is_visible(byte));
+    (is_all && !value.is_empty()).then(|| std::str::from_utf8(value).ok())?
 }
 
 #[cfg(test)]

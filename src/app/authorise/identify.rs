@@ -68,8 +68,7 @@ impl App {
                 if !self.signing.is_as_new_as(self.pulse.known()) {
                     self.read_signing_keys(conn).await?;
                 }
-                let digest = KeyDigest::of(token.as_bytes());
-                let session = self.identify_token(token, &digest, presented, now)?;
+                let session = self.identify_token(token, presented, now)?;
                 let own = Arc::clone(&session.effective);
                 (Who::Session(session), own)
             }
@@ -160,20 +159,20 @@ impl App {
     pub(super) fn identify_token(
         &self,
         token: &str,
-        digest: &KeyDigest,
         presented: &Presented,
         now: Timestamp,
     ) -> Result<Arc<SessionCaller>, Error> {
         let address = presented.facts.address;
         let clock_ms = self.clock.monotonic_ms();
-        if let Some(retry_ms) = self.limiter.blocked(address, digest, clock_ms) {
+        let digest = KeyDigest::of(token.as_bytes());
+        if let Some(retry_ms) = self.limiter.blocked(address, &digest, clock_ms) {
             return Err(Error::too_many(retry_ms));
         }
         let identified = self.identify_session(token, now).map(Arc::new);
         match &identified {
             Ok(session) => {
-                self.limiter.good(digest);
-                self.remembered.token(digest, session);
+                self.limiter.good(&digest);
+                self.remembered.token(token, session);
             }
             // Signed here, and over: no guess.
             Err(Error::Unauthenticated(

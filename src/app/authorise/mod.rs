@@ -61,8 +61,7 @@ impl Credential {
     /// # Errors
     /// [`BadCredential::Key`].
     pub fn parse(bearer: &str) -> Result<Self, BadCredential> {
-        let dots = bearer.bytes().filter(|byte| *byte == b'.').count();
-        if bearer.starts_with("eyJ") && dots == 2 {
+        if bearer.starts_with("eyJ") && bearer.matches('.').count() == 2 {
             return Ok(Self::Token(bearer.to_owned()));
         }
         PlainKey::parse(bearer)

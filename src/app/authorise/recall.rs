@@ -44,7 +44,7 @@ const EMAILS_BYTES_MAX: usize = 4 << 20;
 pub(crate) struct Remembered {
     keys: Memory<ByDigest, KnownKey, Quick>,
     compact: CompactKeys,
-    tokens: Memory<ByDigest, SessionCaller, Quick>,
+    tokens: Memory<ByDigest, KnownToken, Quick>,
     accounts: Memory<AccountId, KnownAccount>,
     emails: Memory<(AccountId, Email), AccountId>,
 }
@@ -59,6 +59,15 @@ pub(super) struct KnownKey {
     pub(super) read_at: Rev,
     /// When a use of the secret was noted last.
     pub(super) noted_ms: AtomicI64,
+}
+
+/// A token whose signature and claims were good, under the digest of its signature.
+#[derive(Debug)]
+struct KnownToken {
+    /// What was signed. Without the signature it opens nothing, so it is kept as it is; to compare it
+    /// costs a tenth of its digest.
+    signed: Box<str>,
+    caller: Arc<SessionCaller>,
 }
 
 /// An account with all above it, as it was read.
@@ -125,9 +134,21 @@ impl Remembered {
     }
 
     /// Remembers a token whose signature and claims were good.
-    pub(super) fn token(&self, digest: &KeyDigest, caller: &Arc<SessionCaller>) {
-        self.tokens
-            .put(ByDigest(*digest.as_bytes()), Arc::clone(caller));
+    pub(super) fn token(&self, token: &str, caller: &Arc<SessionCaller>) {
+        if let Some((signed, signature)) = token.rsplit_once('.') {
+            let known = KnownToken {
+                signed: signed.into(),
+                caller: Arc::clone(caller),
+            };
+            self.tokens.put(by_signature(signature), Arc::new(known));
+        }
+    }
+
+    /// Whose token this is, if its signature and claims were good.
+    fn recall_token(&self, token: &str) -> Option<Arc<SessionCaller>> {
+        let (signed, signature) = token.rsplit_once('.')?;
+        let known = self.tokens.get(&by_signature(signature))?;
+        (*known.signed == *signed).then(|| Arc::clone(&known.caller))
     }
 
     /// Remembers an account that was read as of a position, and the address by which its parent
@@ -275,11 +296,10 @@ impl App {
         if !self.pulse.is_fresh().ok()? || !self.signing.is_as_new_as(self.pulse.known()) {
             return None;
         }
-        let digest = KeyDigest::of(token.as_bytes());
-        let remembered = self.remembered.tokens.get(&ByDigest(*digest.as_bytes()));
+        let remembered = self.remembered.recall_token(token);
         let caller = match remembered.filter(|caller| self.still_holds(caller, now)) {
             Some(caller) => caller,
-            None => match self.identify_token(token, &digest, presented, now) {
+            None => match self.identify_token(token, presented, now) {
                 Ok(caller) => caller,
                 Err(error) => return Some(Err(error)),
             },
@@ -318,6 +338,10 @@ impl App {
     }
 }
 
+fn by_signature(signature: &str) -> ByDigest {
+    ByDigest(*KeyDigest::of(signature.as_bytes()).as_bytes())
+}
+
 // About: what a typical value holds in its texts and lists. The bound of a memory is no account of
 // each byte.
 
@@ -342,16 +366,18 @@ impl Weigh for KnownAccount {
     }
 }
 
-impl Weigh for SessionCaller {
+impl Weigh for KnownToken {
     fn weigh(&self) -> usize {
         const CLAIMS: usize = 1_000;
         const PATTERN: usize = 300;
-        let data = self.claims.data.as_ref();
+        let claims = &self.caller.claims;
         size_of::<Self>()
+            + self.signed.len()
+            + size_of::<SessionCaller>()
             + size_of::<Effective>()
             + CLAIMS
-            + PATTERN * self.claims.allowed_routes.len()
-            + data.map_or(0, weigh_object)
+            + PATTERN * claims.allowed_routes.len()
+            + claims.data.as_ref().map_or(0, weigh_object)
     }
 }
 

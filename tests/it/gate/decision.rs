@@ -59,6 +59,36 @@ async fn without_a_good_credential_the_gate_answers_401_with_a_challenge() {
 }
 
 #[tokio::test]
+async fn nothing_of_a_remembered_token_can_be_changed_or_mixed() {
+    let town = town("").await;
+    let key = town.account("shop").await.full_key().await;
+    let narrow = key.session(json!({"allowedRoutes": ["bot"]})).await;
+    let wide = key.session(json!({"allowedRoutes": ["**"]})).await;
+    let parts = |token: &str| token.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let (first, second) = (parts(&narrow.token), parts(&wide.token));
+    for _ in 0..2 {
+        allowed(&nginx(&narrow, "GET", "/v1/bot").await);
+        allowed(&nginx(&wide, "GET", "/v1/bot").await);
+    }
+
+    let claims = format!("{}A", first[1]);
+    let shorter = &first[2][..first[2].len() - 1];
+    for [header, claims, signature] in [
+        [&*first[0], &*second[1], &*first[2]],
+        [&first[0], &first[1], &second[2]],
+        [&first[0], &claims, &first[2]],
+        [&format!("{}A", first[0]), &first[1], &first[2]],
+        [&first[0], &first[1], shorter],
+    ] {
+        let mixed = town.bearer(&format!("{header}.{claims}.{signature}"));
+        let answer = nginx(&mixed, "GET", "/v1/bot").await;
+        refused(&answer, 401, "INVALID_TOKEN");
+    }
+
+    allowed(&nginx(&narrow, "GET", "/v1/bot").await);
+}
+
+#[tokio::test]
 async fn two_credentials_are_one_too_many() {
     let town = town("").await;
     let key = town.account("shop").await.full_key().await;
