@@ -19,6 +19,10 @@ use crate::entropy::{Entropy, NoEntropy};
 pub struct Tag(u64);
 
 impl Tag {
+    /// Stands for the webhooks of all accounts, of which nodes remember together who wants to be told
+    /// what. No token carries it, so nothing can be ended by it.
+    pub const WEBHOOKS: Self = Self(u64::from_be_bytes(*b"webhooks"));
+
     /// A new tag.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Webhooks: where accounts are told of what happened, and how each of these fares.
 
+use std::collections::HashSet;
+
 use sqlx::FromRow;
 
 use super::error::{corrupt, one_row, to_json};
@@ -7,7 +9,7 @@ use super::{Conn, Page, StoreError, by_order, never_stored, on_conn};
 use crate::domain::id::{AccountId, WebhookId};
 use crate::domain::text::JsonObject;
 use crate::domain::time::Timestamp;
-use crate::domain::webhook::EventFilter;
+use crate::domain::webhook::{EventFilter, EventKind};
 
 const TABLE: &str = "webhook";
 
@@ -358,6 +360,37 @@ pub async fn told(
             Ok((id, filter(events.as_deref())?))
         })
         .collect()
+}
+
+/// The accounts with an enabled webhook that wants to be told of events of a kind. `None` when there
+/// are more than `up_to` enabled webhooks.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn accounts_wanting(
+    conn: Conn<'_>,
+    kind: EventKind,
+    up_to: u32,
+) -> Result<Option<HashSet<AccountId>>, StoreError> {
+    let rows: Vec<(String, Option<String>)> = on_conn!(conn, |c| {
+        sqlx::query_as(
+            "SELECT account_id, events
+             FROM webhook WHERE enabled = 1 AND deleted_at IS NULL LIMIT $1",
+        )
+        .bind(i64::from(up_to) + 1)
+        .fetch_all(c)
+        .await?
+    });
+    if rows.len() > usize::try_from(up_to).unwrap_or(usize::MAX) {
+        return Ok(None);
+    }
+    let mut accounts = HashSet::new();
+    for (account, events) in rows {
+        if filter(events.as_deref())?.wants(kind) {
+            accounts.insert(AccountId::parse(&account).map_err(|_| corrupt(TABLE, "account_id"))?);
+        }
+    }
+    Ok(Some(accounts))
 }
 
 /// All that are sealed: the ids, and the secrets.

@@ -16,4 +16,5 @@ mod retention;
 mod sessions;
 mod signing_keys;
 mod tokens;
+mod watching;
 mod webhooks;

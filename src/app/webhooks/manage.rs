@@ -15,6 +15,7 @@ use crate::domain::audit::Action;
 use crate::domain::environment::Environment;
 use crate::domain::id::{DeliveryId, WebhookId};
 use crate::domain::limits;
+use crate::domain::liveness::Tag;
 use crate::domain::text::JsonObject;
 use crate::domain::webhook::{DeliveryState, EventFilter, EventKind};
 use crate::store::webhook_outbox::{self, Delivery};
@@ -119,6 +120,7 @@ impl App {
         };
         describe(&mut webhook, description, meta)?;
         webhooks::insert(change.conn(), &webhook).await?;
+        change.touch(Tag::WEBHOOKS).await?;
         self.record_webhook(
             &mut change,
             &caller,
@@ -210,6 +212,7 @@ impl App {
         webhook.enabled = enabled.unwrap_or(webhook.enabled);
         webhook.updated_at = change.now;
         webhooks::update(change.conn(), &webhook).await?;
+        change.touch(Tag::WEBHOOKS).await?;
         if mended {
             webhooks::reset(change.conn(), &webhook.id).await?;
         }
@@ -239,6 +242,7 @@ impl App {
         let webhook = find_visible(change.conn(), &caller, id).await?;
         let now = change.now;
         webhooks::delete(change.conn(), &webhook.id, now).await?;
+        change.touch(Tag::WEBHOOKS).await?;
         webhook_outbox::give_up(change.conn(), &webhook.id).await?;
         self.record_webhook(
             &mut change,

@@ -6,6 +6,7 @@ mod manage;
 mod notices;
 mod sender;
 mod view;
+mod watching;
 
 pub(crate) use notices::{EXPIRING_SECS, UNUSED_SECS};
 
@@ -38,6 +39,7 @@ use crate::store::{Conn, webhooks};
 use deliver::Lanes;
 use notices::Exceeded;
 use sender::Sender;
+use watching::Watching;
 
 /// What this node knows of webhooks.
 #[derive(Debug)]
@@ -46,6 +48,7 @@ pub struct Webhooks {
     lanes: Lanes,
     /// Something may be due.
     wake: Notify,
+    watching: Watching,
     exceeded: Mutex<HashMap<KeyId, Exceeded>>,
     looked_for_unused: Mutex<Option<Timestamp>>,
 }
@@ -60,6 +63,7 @@ impl Webhooks {
             sender: Sender::new(policy)?,
             lanes: Lanes::default(),
             wake: Notify::new(),
+            watching: Watching::default(),
             exceeded: Mutex::default(),
             looked_for_unused: Mutex::default(),
         })
@@ -167,6 +171,10 @@ impl App {
     ) -> Result<bool, Error> {
         if !News::is_news(session) {
             return Ok(false);
+        }
+        let accounts = [&session.account, parent.unwrap_or(&session.account)];
+        if let Some(is_watched) = self.is_watched(&accounts).await? {
+            return Ok(is_watched);
         }
         let mut read = self.store.read().await?;
         let told = webhooks::told(read.conn(), &session.account, parent).await?;

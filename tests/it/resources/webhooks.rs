@@ -14,14 +14,14 @@ timeout_secs = 1
 ";
 const CREATE: &str = "/v1/webhook/create";
 
-struct Hook {
+pub(super) struct Hook {
     id: String,
     secret: String,
     owner: Key,
 }
 
 impl Hook {
-    async fn new(owner: &Key, receiver: &Receiver, more: Value) -> Self {
+    pub(super) async fn new(owner: &Key, receiver: &Receiver, more: Value) -> Self {
         let mut body = json!({"url": receiver.url});
         body.as_object_mut()
             .unwrap()
@@ -46,7 +46,7 @@ impl Hook {
         list["items"].as_array().unwrap().clone()
     }
 
-    async fn post(&self, verb: &str, body: Value) -> Value {
+    pub(super) async fn post(&self, verb: &str, body: Value) -> Value {
         let path = format!("/v1/webhook/{}/{verb}", self.id);
         self.owner.post(&path, body).await.ok()
     }
@@ -57,15 +57,15 @@ impl Hook {
     }
 }
 
-struct Scene {
-    town: Town,
-    shop: Account,
+pub(super) struct Scene {
+    pub(super) town: Town,
+    pub(super) shop: Account,
     owner: Key,
     receiver: Receiver,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let town = Town::with_settings(SETTINGS).await;
         let shop = town.account("shop").await;
         Self {

@@ -7,7 +7,7 @@ use hallpass::domain::api_key::ApiKey;
 use hallpass::domain::environment::Environment;
 use hallpass::domain::liveness::Position;
 use hallpass::domain::secret::KeyDigest;
-use hallpass::domain::webhook::DeliveryState;
+use hallpass::domain::webhook::{DeliveryState, EventKind};
 use hallpass::store::secrets::LastUsed;
 use hallpass::store::sessions::NewRow;
 use hallpass::store::signing_keys::SigningKeyRow;
@@ -114,6 +114,9 @@ async fn call_webhooks(tx: &mut Tx, maker: &Maker, root: &Account) {
     webhooks::find_in(tx.conn(), &root.id, id).await.unwrap();
     webhooks::count(tx.conn(), &root.id).await.unwrap();
     webhooks::told(tx.conn(), &root.id, None).await.unwrap();
+    webhooks::accounts_wanting(tx.conn(), EventKind::UserImpersonated, 10)
+        .await
+        .unwrap();
     webhooks::all_secrets(tx.conn()).await.unwrap();
     webhooks::set_secrets(tx.conn(), id.as_str(), b"a", None)
         .await
