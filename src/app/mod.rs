@@ -136,6 +136,7 @@ pub struct App {
     pub(crate) gate_history: usage::GateHistory,
     pub(crate) remembered: authorise::Remembered,
     pub(crate) writer: sessions::Writer,
+    pub(crate) outbox: webhooks::Outbox,
     pub(crate) webhooks: webhooks::Webhooks,
     pub(crate) ledger: ledger::Ledger,
     pub(crate) upstream: gate::UpstreamTokens,

@@ -18,7 +18,7 @@ use super::pulse::Pulse;
 use super::sessions::Writer;
 use super::signing::Signing;
 use super::usage::GateHistory;
-use super::webhooks::Webhooks;
+use super::webhooks::{Outbox, Webhooks};
 use super::{App, Policy};
 use crate::clock::Clock;
 use crate::domain::account::{Account, AccountState, ImpersonationPolicy, Profile};
@@ -90,8 +90,10 @@ impl App {
         let feed = Feed::new(policy.feed);
         let webhooks = Webhooks::new(&policy.webhooks)?;
         let ledger = Ledger::new(&*entropy)?;
+        let outbox = Outbox::new(Arc::clone(&entropy), Arc::clone(&metrics));
+        let handed = Arc::clone(&ledger.handed);
         let app = Arc::new(Self {
-            writer: Writer::start(store.clone(), Arc::clone(&ledger.handed)),
+            writer: Writer::start(store.clone(), handed, outbox.clone()),
             store,
             clock,
             entropy,
@@ -109,6 +111,7 @@ impl App {
             feed,
             gate_history: GateHistory::default(),
             remembered: Remembered::nothing(),
+            outbox,
             webhooks,
             ledger,
             upstream: UpstreamTokens::default(),

@@ -12,6 +12,7 @@ use crate::app::authorise::Presented;
 use crate::app::domains::check_suffixes;
 use crate::app::error::{self, Invalid, InvalidCode};
 use crate::app::idempotency::{Once, Replay};
+use crate::app::webhooks::News;
 use crate::domain::config::{self, ConfigError, ConfigProblem};
 use crate::domain::decision::decide_body;
 use crate::domain::grant::{Grant, Mode, ProfileTerms, Refusal, Wanted, grant};
@@ -185,29 +186,41 @@ impl App {
     ) -> Result<Once<SessionCreated>, Error> {
         let parent = caller.subject()?.account().parent.as_ref();
         let row = NewRow::new(session, parent)?;
-        let told = self.is_told_of(session, parent).await?;
-        if replay.is_none() && !told {
-            self.writer.store(row).await?;
-            return Ok(Once::first(answer));
+        let news = self.news_of_session(session, parent).await?;
+        let is_told = news.is_some();
+        let once = match replay {
+            None => {
+                self.writer.store(row, news).await?;
+                Once::first(answer)
+            }
+            Some(replay) => self.store_with_answer(row, news, answer, replay).await?,
+        };
+        if is_told {
+            self.webhooks.wake();
         }
-        // The answer that is kept, and what webhooks are told, stand in one transaction with the
-        // session.
+        Ok(once)
+    }
+
+    /// Stores a session in one transaction with the answer that is kept.
+    async fn store_with_answer(
+        &self,
+        row: NewRow,
+        news: Option<News>,
+        answer: SessionCreated,
+        replay: &Replay,
+    ) -> Result<Once<SessionCreated>, Error> {
         let mut tx = self.store.write().await?;
-        if let Some(replay) = replay
-            && let Some(answer) = replay.begin_in(tx.conn(), self.now()).await?
-        {
+        if let Some(answer) = replay.begin_in(tx.conn(), self.now()).await? {
             return Ok(Once {
                 answer,
                 replayed: true,
             });
         }
         sessions::insert(tx.conn(), std::slice::from_ref(&row)).await?;
-        if told {
-            self.tell_impersonation(tx.conn(), session, parent).await?;
+        if let Some(news) = &news {
+            self.outbox.tell(tx.conn(), &[news]).await?;
         }
-        if let Some(replay) = replay {
-            replay.finish(self, tx.conn(), &answer).await?;
-        }
+        replay.finish(self, tx.conn(), &answer).await?;
         tx.commit().await?;
         self.ledger.handed.give(&[row]);
         Ok(Once::first(answer))

@@ -1,4 +1,5 @@
-//! Group commit: sessions that wait at the same moment are stored by one statement and one commit.
+//! Group commit: sessions that wait at the same moment are stored by one statement and one commit, with
+//! what webhooks are told of them.
 //!
 //! Each answer leaves after its commit. While one group is being committed the next gathers, so that
 //! under load the cost of the disk is shared, and a mint that comes alone waits for nobody.
@@ -10,8 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::app::error::Error;
 use crate::app::ledger::Handed;
+use crate::app::webhooks::{News, Outbox};
+use crate::store::Store;
 use crate::store::sessions::{self, NewRow};
-use crate::store::{Store, StoreError};
 
 /// Sessions that wait at most; one more is answered at once that there is no room.
 const WAITING_MAX: usize = 4_096;
@@ -21,7 +23,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(12);
 const GROUP_MAX: usize = sessions::ROWS_MAX;
 
 /// What became of a group is told to each of its members.
-type Outcome = Result<(), Arc<StoreError>>;
+type Outcome = Result<(), Arc<Error>>;
 
 /// Stores sessions. It ends when it is dropped, after what waits was stored.
 #[derive(Debug)]
@@ -32,29 +34,30 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 struct Waiting {
     row: NewRow,
+    news: Option<News>,
     stored: oneshot::Sender<Outcome>,
 }
 
 impl Writer {
     /// Starts to write to a database. What was stored is handed to the sealer of the ledger.
-    pub(crate) fn start(store: Store, handed: Arc<Handed>) -> Self {
-        Self::with_room(store, handed, WAITING_MAX)
+    pub(crate) fn start(store: Store, handed: Arc<Handed>, outbox: Outbox) -> Self {
+        Self::with_room(store, handed, outbox, WAITING_MAX)
     }
 
-    fn with_room(store: Store, handed: Arc<Handed>, waiting_max: usize) -> Self {
+    fn with_room(store: Store, handed: Arc<Handed>, outbox: Outbox, waiting_max: usize) -> Self {
         let (queue, waiting) = mpsc::channel(waiting_max);
-        tokio::spawn(run(store, handed, waiting));
+        tokio::spawn(run(store, handed, outbox, waiting));
         Self { queue }
     }
 
-    /// Stores a session. It is on disk when this returns.
+    /// Stores a session, with what webhooks are to be told of it. Both are on disk when this returns.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when too many wait already, or when the database does not take it.
-    pub(crate) async fn store(&self, row: NewRow) -> Result<(), Error> {
+    pub(crate) async fn store(&self, row: NewRow, news: Option<News>) -> Result<(), Error> {
         let (stored, answer) = oneshot::channel();
         self.queue
-            .try_send(Waiting { row, stored })
+            .try_send(Waiting { row, news, stored })
             .map_err(|_| Error::Unavailable("too many sessions wait to be stored".into()))?;
         let answer = answer.await;
         let outcome = answer.map_err(|_| Error::Unavailable("the service is stopping".into()))?;
@@ -62,15 +65,22 @@ impl Writer {
     }
 }
 
-async fn run(store: Store, handed: Arc<Handed>, mut waiting: mpsc::Receiver<Waiting>) {
+async fn run(
+    store: Store,
+    handed: Arc<Handed>,
+    outbox: Outbox,
+    mut waiting: mpsc::Receiver<Waiting>,
+) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
         gather(&mut waiting, &mut group).await;
-        let (rows, answers): (Vec<_>, Vec<_>) = group
-            .drain(..)
-            .map(|Waiting { row, stored }| (row, stored))
-            .unzip();
-        match insert(&store, &rows).await {
+        let (mut rows, mut news, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+        for one in group.drain(..) {
+            rows.push(one.row);
+            news.push(one.news);
+            answers.push(one.stored);
+        }
+        match insert(&store, &outbox, &rows, &news).await {
             Ok(()) => {
                 handed.give(&rows);
                 for stored in answers {
@@ -78,18 +88,24 @@ async fn run(store: Store, handed: Arc<Handed>, mut waiting: mpsc::Receiver<Wait
                     let _gone = stored.send(Ok(()));
                 }
             }
+            // It was not stored, or nobody knows.
+            Err(error @ Error::Unavailable(_)) => {
+                let error = Arc::new(error);
+                for stored in answers {
+                    let _gone = stored.send(Err(Arc::clone(&error)));
+                }
+            }
             // A row that the database refuses must not fail the others. None of them was stored.
-            Err(StoreError::Conflict | StoreError::Database(_)) if rows.len() > 1 => {
-                for (row, stored) in rows.into_iter().zip(answers) {
+            Err(_) if rows.len() > 1 => {
+                for ((row, news), stored) in rows.into_iter().zip(news).zip(answers) {
                     let row = [row];
-                    let outcome = insert(&store, &row).await.map_err(Arc::new);
+                    let outcome = insert(&store, &outbox, &row, &[news]).await;
                     if outcome.is_ok() {
                         handed.give(&row);
                     }
-                    let _gone = stored.send(outcome);
+                    let _gone = stored.send(outcome.map_err(Arc::new));
                 }
             }
-            // It was not stored, or nobody knows.
             Err(error) => {
                 let error = Arc::new(error);
                 for stored in answers {
@@ -118,26 +134,42 @@ async fn gather(waiting: &mut mpsc::Receiver<Waiting>, group: &mut Vec<Waiting>)
     }
 }
 
-async fn insert(store: &Store, rows: &[NewRow]) -> Result<(), StoreError> {
+async fn insert(
+    store: &Store,
+    outbox: &Outbox,
+    rows: &[NewRow],
+    news: &[Option<News>],
+) -> Result<(), Error> {
+    let news: Vec<&News> = news.iter().flatten().collect();
     let stored = async {
-        let mut one = store.write_one().await?;
-        sessions::insert(one.conn(), rows).await?;
-        one.done().await
+        if news.is_empty() {
+            let mut one = store.write_one().await?;
+            sessions::insert(one.conn(), rows).await?;
+            return Ok(one.done().await?);
+        }
+        let mut tx = store.write().await?;
+        sessions::insert(tx.conn(), rows).await?;
+        outbox.tell(tx.conn(), &news).await?;
+        Ok(tx.commit().await?)
     };
     // Whoever comes later waits behind this, and a connection whose other end is gone without a word
     // would be waited for until the kernel gives it up.
     tokio::time::timeout(STORE_TIMEOUT, stored)
         .await
-        .unwrap_or(Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)))
+        .unwrap_or_else(|_| Err(Error::Unavailable("the database is silent".into())))
 }
 
 /// As a use case tells it.
-fn told(error: Arc<StoreError>) -> Error {
+fn told(error: Arc<Error>) -> Error {
     match *error {
-        StoreError::Unavailable(_) => Error::Unavailable(error.into()),
-        StoreError::Conflict | StoreError::Corrupt { .. } | StoreError::Database(_) => {
-            Error::Internal(error.into())
-        }
+        Error::Unavailable(_) => Error::Unavailable(error.into()),
+        Error::Unauthenticated(_)
+        | Error::Forbidden(_)
+        | Error::NotFound
+        | Error::Invalid(_)
+        | Error::Conflict(_)
+        | Error::TooMany { .. }
+        | Error::Internal(_) => Error::Internal(error.into()),
     }
 }
 
@@ -147,6 +179,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::clock::ManualClock;
     use crate::domain::environment::Environment;
     use crate::domain::id::{AccountId, KeyId, RequestId, SessionId};
     use crate::domain::liveness::{LogId, Position, Rev, Tag, Tags};
@@ -154,6 +187,7 @@ mod tests {
     use crate::domain::session::{Origin, Session, SessionScope};
     use crate::domain::time::Timestamp;
     use crate::entropy::SeededEntropy;
+    use crate::metrics::Metrics;
     use crate::store::PoolSize;
 
     const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -163,6 +197,12 @@ mod tests {
         let url = format!("sqlite://{}", folder.path().join("hallpass.db").display());
         let store = Store::open(&url, PoolSize { max: 2 }).await.unwrap();
         (folder, store)
+    }
+
+    fn outbox() -> Outbox {
+        let clock = Arc::new(ManualClock::at(NOW));
+        let metrics = Arc::new(Metrics::new(clock, []));
+        Outbox::new(Arc::new(SeededEntropy::new(9)), metrics)
     }
 
     fn row(id: &SessionId, entropy: &SeededEntropy) -> NewRow {
@@ -217,7 +257,7 @@ mod tests {
         let mut tasks = Vec::new();
         for row in rows {
             let writer = Arc::clone(writer);
-            tasks.push(tokio::spawn(async move { writer.store(row).await }));
+            tasks.push(tokio::spawn(async move { writer.store(row, None).await }));
             // It waits before the next comes.
             tokio::task::yield_now().await;
         }
@@ -233,7 +273,7 @@ mod tests {
     async fn what_waits_together_is_stored_and_a_refused_row_fails_alone() {
         let (_folder, store) = store().await;
         let entropy = SeededEntropy::new(1);
-        let writer = Arc::new(Writer::start(store.clone(), Arc::default()));
+        let writer = Arc::new(Writer::start(store.clone(), Arc::default(), outbox()));
         let ids: Vec<_> = (0..20)
             .map(|_| SessionId::new(NOW, &entropy).unwrap())
             .collect();
@@ -264,7 +304,12 @@ mod tests {
     async fn whoever_finds_no_room_is_told_at_once_and_nothing_of_it_is_stored() {
         let (_folder, store) = store().await;
         let entropy = SeededEntropy::new(2);
-        let writer = Arc::new(Writer::with_room(store.clone(), Arc::default(), 4));
+        let writer = Arc::new(Writer::with_room(
+            store.clone(),
+            Arc::default(),
+            outbox(),
+            4,
+        ));
         let ids: Vec<_> = (0..12)
             .map(|_| SessionId::new(NOW, &entropy).unwrap())
             .collect();
@@ -284,7 +329,7 @@ mod tests {
     async fn what_waits_when_the_writer_goes_is_stored_before_it_ends() {
         let (_folder, store) = store().await;
         let entropy = SeededEntropy::new(3);
-        let writer = Writer::start(store.clone(), Arc::default());
+        let writer = Writer::start(store.clone(), Arc::default(), outbox());
         let ids: Vec<_> = (0..5)
             .map(|_| SessionId::new(NOW, &entropy).unwrap())
             .collect();
@@ -292,7 +337,9 @@ mod tests {
         for id in &ids {
             let (stored, answer) = oneshot::channel();
             let row = row(id, &entropy);
-            writer.queue.try_send(Waiting { row, stored }).unwrap();
+            let news = None;
+            let one = Waiting { row, news, stored };
+            writer.queue.try_send(one).unwrap();
             answers.push(answer);
         }
 
@@ -310,11 +357,11 @@ mod tests {
     async fn a_database_that_is_gone_fails_each_of_a_group() {
         let (_folder, store) = store().await;
         let entropy = SeededEntropy::new(4);
-        let writer = Arc::new(Writer::start(store.clone(), Arc::default()));
+        let writer = Arc::new(Writer::start(store.clone(), Arc::default(), outbox()));
         store.close().await;
         let id = SessionId::new(NOW, &entropy).unwrap();
 
-        let outcome = writer.store(row(&id, &entropy)).await;
+        let outcome = writer.store(row(&id, &entropy), None).await;
 
         assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
     }

@@ -341,8 +341,8 @@ impl App {
                 "details": {},
             }),
         };
-        let event = self.put_event(change.conn(), &news).await?;
-        let delivery = self.new_delivery(webhook.id.clone(), event, &news)?;
+        let event = self.outbox.put_event(change.conn(), &news).await?;
+        let delivery = self.outbox.new_delivery(webhook.id.clone(), event, &news)?;
         webhook_outbox::insert(change.conn(), &delivery).await?;
         self.record_webhook(
             &mut change,

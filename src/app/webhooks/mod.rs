@@ -4,11 +4,14 @@
 mod deliver;
 mod manage;
 mod notices;
+mod outbox;
 mod sender;
 mod view;
 mod watching;
 
 pub(crate) use notices::{EXPIRING_SECS, UNUSED_SECS};
+
+pub(crate) use outbox::Outbox;
 
 pub use manage::{NewWebhook, WebhookChanges, WebhookRotation};
 pub use sender::WebhookPolicy;
@@ -28,12 +31,10 @@ use super::error::Error;
 use super::pulse::reborrow;
 use crate::domain::audit::Entry;
 use crate::domain::environment::Environment;
-use crate::domain::id::{AccountId, DeliveryId, EventId, KeyId, WebhookId};
-use crate::domain::limits;
+use crate::domain::id::{AccountId, KeyId};
 use crate::domain::session::{Origin, Session};
 use crate::domain::time::Timestamp;
-use crate::domain::webhook::{DeliveryState, EventKind};
-use crate::store::webhook_outbox::{self, Delivery, Event};
+use crate::domain::webhook::EventKind;
 use crate::store::{Conn, webhooks};
 
 use deliver::Lanes;
@@ -158,105 +159,36 @@ impl App {
         ordinal: i64,
     ) -> Result<(), Error> {
         match News::of_entry(entry, parent, ordinal) {
-            Some(news) => self.tell(conn, &news).await,
+            Some(news) => self.outbox.tell(conn, &[&news]).await,
             None => Ok(()),
         }
     }
 
-    /// Whether some webhook wants to be told of a session, in which then somebody acts for another.
-    pub(crate) async fn is_told_of(
+    /// What webhooks are to be told of a session, in which then somebody acts for another; nothing when
+    /// none wants to be.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub(crate) async fn news_of_session(
         &self,
         session: &Session,
         parent: Option<&AccountId>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<News>, Error> {
         if !News::is_news(session) {
-            return Ok(false);
+            return Ok(None);
         }
         let accounts = [&session.account, parent.unwrap_or(&session.account)];
-        if let Some(is_watched) = self.is_watched(&accounts).await? {
-            return Ok(is_watched);
-        }
-        let mut read = self.store.read().await?;
-        let told = webhooks::told(read.conn(), &session.account, parent).await?;
-        Ok(told
-            .iter()
-            .any(|(_, filter)| filter.wants(EventKind::UserImpersonated)))
-    }
-
-    /// Puts a session in which somebody acts for another into the outbox, in the transaction in
-    /// which it is stored. For any other session it does nothing.
-    pub(crate) async fn tell_impersonation(
-        &self,
-        conn: Conn<'_>,
-        session: &Session,
-        parent: Option<&AccountId>,
-    ) -> Result<(), Error> {
-        match News::of_session(session, parent) {
-            Some(news) => self.tell(conn, &news).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Puts news into the outbox, for each webhook that wants them.
-    pub(crate) async fn tell(&self, mut conn: Conn<'_>, news: &News) -> Result<(), Error> {
-        let told = webhooks::told(reborrow(&mut conn), &news.account, news.parent.as_ref()).await?;
-        let wanting: Vec<WebhookId> = told
-            .into_iter()
-            .filter(|(_, filter)| filter.wants(news.kind))
-            .map(|(id, _)| id)
-            .collect();
-        if wanting.is_empty() {
-            return Ok(());
-        }
-        let event = self.put_event(reborrow(&mut conn), news).await?;
-        for webhook in wanting {
-            let max = limits::WEBHOOK_PENDING_MAX;
-            let held = webhook_outbox::pending(reborrow(&mut conn), &webhook, max).await?;
-            if held >= max {
-                self.metrics.webhook_delivered("overflowed");
-                webhooks::overflowed(reborrow(&mut conn), &webhook, news.at).await?;
-                continue;
-            }
-            let delivery = self.new_delivery(webhook, event.clone(), news)?;
-            webhook_outbox::insert(reborrow(&mut conn), &delivery).await?;
-        }
-        Ok(())
-    }
-
-    async fn put_event(&self, conn: Conn<'_>, news: &News) -> Result<EventId, Error> {
-        let event = Event {
-            id: EventId::new(news.at, &*self.entropy)?,
-            kind: news.kind,
-            environment: news.environment,
-            body: news.body()?,
-            created_at: news.at,
+        let is_watched = if let Some(is_watched) = self.is_watched(&accounts).await? {
+            is_watched
+        } else {
+            let mut read = self.store.read().await?;
+            let told = webhooks::told(read.conn(), &session.account, parent).await?;
+            told.iter()
+                .any(|(_, filter)| filter.wants(EventKind::UserImpersonated))
         };
-        webhook_outbox::insert_event(conn, &event).await?;
-        Ok(event.id)
-    }
-
-    fn new_delivery(
-        &self,
-        webhook: WebhookId,
-        event: EventId,
-        news: &News,
-    ) -> Result<Delivery, Error> {
-        Ok(Delivery {
-            id: DeliveryId::new(news.at, &*self.entropy)?,
-            webhook,
-            event,
-            subject: news.subject.clone(),
-            ordinal: news.ordinal,
-            state: DeliveryState::Pending,
-            attempts: 0,
-            due_at: news.at,
-            tried_at: None,
-            status: None,
-            problem: None,
-            duration_ms: None,
-            replay_of: None,
-            created_at: news.at,
-        })
+        Ok(is_watched
+            .then(|| News::of_session(session, parent))
+            .flatten())
     }
 
     /// Seals the secrets of all webhooks under another master key.

@@ -109,7 +109,7 @@ impl App {
             let hour = one.at.millis() / EXCEEDED_EVERY_MS;
             let notice = format!("limit:{}:{hour}", one.subject);
             if webhook_outbox::note(tx.conn(), &notice, now).await? {
-                self.tell(tx.conn(), one).await?;
+                self.outbox.tell(tx.conn(), &[one]).await?;
             }
         }
         tx.commit().await?;
@@ -149,7 +149,7 @@ impl App {
         let mut tx = self.store.write().await?;
         for (notice, news) in &rotating {
             if webhook_outbox::note(tx.conn(), notice, now).await? {
-                self.tell(tx.conn(), news).await?;
+                self.outbox.tell(tx.conn(), &[news]).await?;
             }
         }
         for key in &expiring {
@@ -161,14 +161,14 @@ impl App {
             let short_lived = key.created_at.plus_secs(EXPIRING_SECS) >= expires_at;
             if webhook_outbox::note(tx.conn(), &notice, now).await? && !short_lived {
                 let news = about(EventKind::TokenExpiring, key, now);
-                self.tell(tx.conn(), &news).await?;
+                self.outbox.tell(tx.conn(), &[&news]).await?;
             }
         }
         for key in &unused {
             let notice = format!("unused:{}", key.key);
             if webhook_outbox::note(tx.conn(), &notice, now).await? {
                 let news = about(EventKind::TokenUnused, key, now);
-                self.tell(tx.conn(), &news).await?;
+                self.outbox.tell(tx.conn(), &[&news]).await?;
             }
         }
         tx.commit().await?;

@@ -60,7 +60,7 @@ impl Hook {
 pub(super) struct Scene {
     pub(super) town: Town,
     pub(super) shop: Account,
-    owner: Key,
+    pub(super) owner: Key,
     receiver: Receiver,
 }
 
