@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{change_log, change_touch, dashboard, idempotency, ledger, secrets, sessions};
 
 /// Rows that are dropped in one transaction. SQLite has one writer, and mints wait for it.
-const ROWS: u32 = 250;
+const ROWS: u32 = 100;
 /// The pause behind a batch is so many times as long as the batch took: others that write have at
 /// least two thirds of the time, and more when they are many, since waiting for them counts.
 const PAUSE_TIMES: u64 = 2;

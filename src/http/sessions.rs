@@ -33,23 +33,22 @@ pub(super) async fn create(call: Call) -> Result<Response, Problem> {
     if let Some((field, _)) = foreign.iter().find(|(_, there)| *there) {
         return Err(Error::invalid(*field, "there is no such field here; use `data`").into());
     }
-    mint(call, MintOn::Large, new).await
+    mint(&call, MintOn::Large, new).await
 }
 
 pub(super) async fn create_for_child(call: Call) -> Result<Response, Problem> {
     let new = call.json()?;
-    mint(call, MintOn::Child, new).await
+    mint(&call, MintOn::Child, new).await
 }
 
 pub(super) async fn create_on_profile(call: Call) -> Result<Response, Problem> {
     let new = call.json()?;
-    let app = Arc::clone(&call.app);
     let resource = RequestPath::from_segments(call.param(0)?.split('/'))?;
-    let (profile, values) = app.find_profile(&resource).ok_or(Error::NotFound)?;
-    mint(call, MintOn::Profile(profile, &values), new).await
+    let (profile, values) = call.app.find_profile(&resource).ok_or(Error::NotFound)?;
+    mint(&call, MintOn::Profile(profile, &values), new).await
 }
 
-async fn mint(call: Call, on: MintOn<'_>, new: NewSession) -> Result<Response, Problem> {
+async fn mint(call: &Call, on: MintOn<'_>, new: NewSession) -> Result<Response, Problem> {
     let replay = call.replay()?;
     let minted = call
         .app

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use super::compact::CompactKeys;
 use super::{Credential, Door, Facts, Identified, Presented, RouteCheck, SessionCaller, Who, Wish};
@@ -32,9 +32,9 @@ use crate::domain::time::Timestamp;
 
 /// How much is remembered, in bytes.
 const KEYS_BYTES_MAX: usize = 8 << 20;
-/// Some 750,000 keys, ten of each account, that are named and narrowed alike; those that were not used
+/// Some 650,000 keys, ten of each account, that are named and narrowed alike; those that were not used
 /// for longest are read again.
-const COMPACT_BYTES_MAX: usize = 128 << 20;
+const COMPACT_BYTES_MAX: usize = 112 << 20;
 const TOKENS_BYTES_MAX: usize = 32 << 20;
 const ACCOUNTS_BYTES_MAX: usize = 16 << 20;
 const EMAILS_BYTES_MAX: usize = 4 << 20;
@@ -44,6 +44,7 @@ const EMAILS_BYTES_MAX: usize = 4 << 20;
 pub(crate) struct Remembered {
     keys: Memory<ByDigest, KnownKey, Quick>,
     compact: CompactKeys,
+    lately: CameLately,
     tokens: Memory<ByDigest, KnownToken, Quick>,
     accounts: Memory<AccountId, KnownAccount>,
     emails: Memory<(AccountId, Email), AccountId>,
@@ -90,6 +91,7 @@ impl Remembered {
         Self {
             keys: Memory::new(KEYS_BYTES_MAX),
             compact: CompactKeys::new(COMPACT_BYTES_MAX),
+            lately: CameLately::nothing(),
             tokens: Memory::new(TOKENS_BYTES_MAX),
             accounts: Memory::new(ACCOUNTS_BYTES_MAX),
             emails: Memory::new(EMAILS_BYTES_MAX),
@@ -121,11 +123,15 @@ impl Remembered {
         Some((Arc::new(known), true))
     }
 
-    /// Remembers a key in full that was remembered in little and still held as of `rev`.
-    fn in_full(&self, digest: &KeyDigest, known: &Arc<KnownKey>, rev: Rev) {
+    /// Notes that a key which was remembered in little still held as of `rev`. It is remembered in full
+    /// when it comes again before many others: where very many keys are in use, each would push out
+    /// one that is no less likely to come next.
+    fn held_in_little(&self, digest: &KeyDigest, known: &Arc<KnownKey>, rev: Rev) {
         self.compact.held(digest, known.read_at, rev);
-        self.keys
-            .put(ByDigest(*digest.as_bytes()), Arc::clone(known));
+        if self.lately.again(digest) {
+            self.keys
+                .put(ByDigest(*digest.as_bytes()), Arc::clone(known));
+        }
     }
 
     /// Forgets what is remembered in full of keys, as if more had been used since than fit there.
@@ -165,6 +171,31 @@ impl Remembered {
             read_at,
         };
         self.accounts.put(account.id.clone(), Arc::new(known));
+    }
+}
+
+/// Which keys came of late, about: of those that share a place, the last one.
+#[derive(Debug)]
+struct CameLately(Box<[AtomicU32]>);
+
+impl CameLately {
+    /// About as many as are remembered in full.
+    const PLACES: usize = 4_096;
+
+    fn nothing() -> Self {
+        let places = std::iter::repeat_with(AtomicU32::default);
+        Self(places.take(Self::PLACES).collect())
+    }
+
+    /// Notes that a key comes. Whether it came before, and since then no other of its place.
+    fn again(&self, digest: &KeyDigest) -> bool {
+        let bytes = digest.as_bytes().as_slice();
+        let (place, rest) = bytes.split_first_chunk().unwrap_or((&[0; 2], &[]));
+        let (mark, _) = rest.split_first_chunk().unwrap_or((&[0; 4], &[]));
+        let place = usize::from(u16::from_le_bytes(*place)) % Self::PLACES;
+        let mark = u32::from_le_bytes(*mark);
+        let last = self.0.get(place).map(|it| it.swap(mark, Ordering::Relaxed));
+        last == Some(mark)
     }
 }
 
@@ -231,7 +262,7 @@ impl App {
             return None;
         }
         if in_little {
-            self.remembered.in_full(digest, &known, rev);
+            self.remembered.held_in_little(digest, &known, rev);
         }
         let mut child = None;
         if let Some(wish) = &presented.wish {
@@ -453,4 +484,33 @@ fn entries(restrictions: &Restrictions) -> usize {
             .flat_map(Domains::iter)
             .count()
         + session.audiences.as_ref().map_or(0, BTreeSet::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_comes_again_unless_very_many_others_came_since() {
+        let digest = |number: u32| KeyDigest::of(&number.to_le_bytes());
+        let lately = CameLately::nothing();
+        assert!(!lately.again(&digest(0)));
+        assert!(lately.again(&digest(0)) && lately.again(&digest(0)));
+
+        // A few others leave most of those that came.
+        let few = 0..200;
+        for number in few.clone() {
+            lately.again(&digest(number));
+        }
+        let again = few.filter(|number| lately.again(&digest(*number))).count();
+        assert!(again > 180, "{again}");
+
+        // Round and round in very many, hardly one comes again.
+        let many = 0..100_000;
+        for number in many.clone() {
+            lately.again(&digest(number));
+        }
+        let again = many.filter(|number| lately.again(&digest(*number))).count();
+        assert!(again < 10, "{again}");
+    }
 }

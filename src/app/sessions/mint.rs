@@ -193,7 +193,8 @@ impl App {
                 self.writer.store(row, news).await?;
                 Once::first(answer)
             }
-            Some(replay) => self.store_with_answer(row, news, answer, replay).await?,
+            // Not every mint need have the room for it.
+            Some(replay) => Box::pin(self.store_with_answer(row, news, answer, replay)).await?,
         };
         if is_told {
             self.webhooks.wake();
