@@ -6,6 +6,7 @@ digests and tags of their own, so this knows few columns, and goes on working wh
 
 import contextlib
 import hashlib
+import os
 import random
 import sqlite3
 import time
@@ -53,6 +54,9 @@ def opened(file):
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()
+    # Or else the first sync of the service would write all of it.
+    with open(file, "rb") as written:
+        os.fsync(written.fileno())
 
 
 def copy_rows(connection, table, template, source, changed):
