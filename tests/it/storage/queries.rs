@@ -418,9 +418,13 @@ fn is_sweep(statement: &str) -> bool {
     .any(|part| statement.contains(part))
 }
 
-/// A list, or one of the two ranges of a ledger.
+/// A list, or one of the two ranges of a ledger. Who wants what of webhooks has no order.
 fn is_list(statement: &str) -> bool {
-    statement.starts_with("SELECT") && statement.contains("LIMIT $") && !is_sweep(statement)
+    let is_unordered = statement.starts_with("SELECT account_id, events");
+    statement.starts_with("SELECT")
+        && statement.contains("LIMIT $")
+        && !is_sweep(statement)
+        && !is_unordered
 }
 
 /// Lists are read in the order of an index; only the two ranges of a ledger are put together.
