@@ -65,8 +65,8 @@ pub(super) struct KnownKey {
 /// A token whose signature and claims were good, under the digest of its signature.
 #[derive(Debug)]
 struct KnownToken {
-    /// What was signed. Without the signature it opens nothing, so it is kept as it is; to compare it
-    /// costs a tenth of its digest.
+    /// What was signed. Without the signature it opens nothing, so it is kept as it is and
+    /// compared, which is less work than a digest of it.
     signed: Box<str>,
     caller: Arc<SessionCaller>,
 }

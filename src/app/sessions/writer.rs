@@ -88,15 +88,8 @@ async fn run(
                     let _gone = stored.send(Ok(()));
                 }
             }
-            // It was not stored, or nobody knows.
-            Err(error @ Error::Unavailable(_)) => {
-                let error = Arc::new(error);
-                for stored in answers {
-                    let _gone = stored.send(Err(Arc::clone(&error)));
-                }
-            }
             // A row that the database refuses must not fail the others. None of them was stored.
-            Err(_) if rows.len() > 1 => {
+            Err(error) if rows.len() > 1 && !matches!(error, Error::Unavailable(_)) => {
                 for ((row, news), stored) in rows.into_iter().zip(news).zip(answers) {
                     let row = [row];
                     let outcome = insert(&store, &outbox, &row, &[news]).await;
@@ -106,6 +99,7 @@ async fn run(
                     let _gone = stored.send(outcome.map_err(Arc::new));
                 }
             }
+            // It was not stored, or nobody knows.
             Err(error) => {
                 let error = Arc::new(error);
                 for stored in answers {
@@ -161,15 +155,10 @@ async fn insert(
 
 /// As a use case tells it.
 fn told(error: Arc<Error>) -> Error {
-    match *error {
-        Error::Unavailable(_) => Error::Unavailable(error.into()),
-        Error::Unauthenticated(_)
-        | Error::Forbidden(_)
-        | Error::NotFound
-        | Error::Invalid(_)
-        | Error::Conflict(_)
-        | Error::TooMany { .. }
-        | Error::Internal(_) => Error::Internal(error.into()),
+    if matches!(*error, Error::Unavailable(_)) {
+        Error::Unavailable(error.into())
+    } else {
+        Error::Internal(error.into())
     }
 }
 

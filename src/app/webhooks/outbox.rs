@@ -55,18 +55,21 @@ impl Outbox {
             let event = self.put_event(reborrow(&mut conn), one).await?;
             for webhook in wanting {
                 let max = limits::WEBHOOK_PENDING_MAX;
-                let count = match held.get(webhook) {
-                    Some(count) => *count,
-                    None => webhook_outbox::pending(reborrow(&mut conn), webhook, max).await?,
+                let count = match held.entry(webhook.clone()) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => {
+                        let held = webhook_outbox::pending(reborrow(&mut conn), webhook, max);
+                        place.insert(held.await?)
+                    }
                 };
-                if count >= max {
+                if *count >= max {
                     self.metrics.webhook_delivered("overflowed");
                     webhooks::overflowed(reborrow(&mut conn), webhook, one.at).await?;
                     continue;
                 }
                 let delivery = self.new_delivery(webhook.clone(), event.clone(), one)?;
                 webhook_outbox::insert(reborrow(&mut conn), &delivery).await?;
-                held.insert(webhook.clone(), count + 1);
+                *count += 1;
             }
         }
         Ok(())

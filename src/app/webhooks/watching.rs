@@ -18,7 +18,11 @@ const WEBHOOKS_MAX: u32 = 10_000;
 
 /// What this node knows of it.
 #[derive(Debug, Default)]
-pub(super) struct Watching(RwLock<Option<Arc<Known>>>);
+pub(super) struct Watching {
+    known: RwLock<Option<Arc<Known>>>,
+    /// Held by who reads it anew: sessions that come together wait for one of them.
+    reading: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -34,8 +38,7 @@ impl App {
     ///
     /// A webhook that was made or changed on another node is heeded once this node knows of that.
     pub(super) async fn is_watched(&self, accounts: &[&AccountId]) -> Result<Option<bool>, Error> {
-        let known = self.webhooks.watching.get();
-        let known = match known.filter(|it| self.pulse.as_of(&it.rows, it.read_at).is_some()) {
+        let known = match self.watching() {
             Some(known) => known,
             None => self.read_watching().await?,
         };
@@ -43,7 +46,17 @@ impl App {
         Ok(known.accounts.as_ref().map(is_in))
     }
 
+    /// What is remembered, if it still holds.
+    fn watching(&self) -> Option<Arc<Known>> {
+        let known = self.webhooks.watching.get()?;
+        self.pulse.as_of(&known.rows, known.read_at).map(|_| known)
+    }
+
     async fn read_watching(&self) -> Result<Arc<Known>, Error> {
+        let _turn = self.webhooks.watching.reading.lock().await;
+        if let Some(known) = self.watching() {
+            return Ok(known);
+        }
         // Before anything is read, so that it is read again after whatever changes meanwhile.
         let before = self.pulse.known();
         let mut read = self.store.read().await?;
@@ -66,12 +79,12 @@ impl App {
 
 impl Watching {
     fn get(&self) -> Option<Arc<Known>> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.clone()
     }
 
     fn set(&self, known: &Arc<Known>) {
-        let mut place = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.known.write().unwrap_or_else(PoisonError::into_inner);
         *place = Some(Arc::clone(known));
     }
 }
