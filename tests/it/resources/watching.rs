@@ -107,3 +107,29 @@ async fn a_session_is_not_stored_without_what_is_to_be_told_of_it_and_fails_no_o
     assert_eq!(ids, [&*own.id]);
     parent.post(&child, json!({})).await.ok();
 }
+
+#[tokio::test]
+async fn sessions_that_come_together_are_not_kept_for_a_webhook_beyond_its_bound() {
+    let scene = Scene::new().await;
+    let above = Receiver::new().await;
+    let parent = scene.town.first_key().await;
+    let hook = Hook::new(&parent, &above, json!({"events": ["user.impersonated"]})).await;
+    let child = format!("/v1/user/{}/session/create", scene.shop.id);
+    parent.post(&child, json!({})).await.ok();
+    let more = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9995)
+        INSERT INTO webhook_delivery (id, webhook_id, event_id, subject, ordinal, state, attempts,
+            due_at, created_at)
+        SELECT 'dlv_' || CAST(i AS TEXT), webhook_id, event_id, CAST(i AS TEXT), ordinal, state,
+            attempts, due_at, created_at
+        FROM n, webhook_delivery";
+    assert_eq!(scene.town.sql(more).await, 9_995);
+
+    let mints = (0..30).map(|_| parent.post(&child, json!({})));
+    for made in futures_util::future::join_all(mints).await {
+        made.ok();
+    }
+
+    assert!(hook.shown().await["overflowedAt"].is_number());
+    let waiting = "DELETE FROM webhook_delivery WHERE state = 'pending'";
+    assert_eq!(scene.town.sql(waiting).await, 10_000);
+}

@@ -34,7 +34,7 @@ impl Hook {
         }
     }
 
-    async fn shown(&self) -> Value {
+    pub(super) async fn shown(&self) -> Value {
         let path = format!("/v1/webhook/{}/fetch", self.id);
         self.owner.get(&path).await.ok()
     }
