@@ -2,10 +2,14 @@
 //!
 //! The 26 characters are 48 bits of milliseconds and 80 random bits in Crockford's base 32, lower
 //! case (the layout of a ULID). Ids are names, never secrets.
+//!
+//! An id is its characters and nothing else: every request makes, copies and drops dozens of them, and
+//! none of that asks for memory.
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::time::Timestamp;
 use crate::entropy::{Entropy, NoEntropy};
@@ -13,6 +17,9 @@ use crate::entropy::{Entropy, NoEntropy};
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Characters of an id behind its prefix.
 pub const SUFFIX_LEN: usize = 26;
+const PREFIX_LEN: usize = 4;
+/// Characters of an id.
+const LEN: usize = PREFIX_LEN + SUFFIX_LEN;
 
 /// A text that is not an id of the kind that was wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,14 +32,20 @@ pub struct IdError {
 /// Bytes of an id that are random.
 const RANDOM_BYTES: usize = 10;
 
-fn with_suffix(prefix: &str, now: Timestamp, random: [u8; RANDOM_BYTES]) -> String {
+fn with_random(prefix: &str, now: Timestamp, random: [u8; RANDOM_BYTES]) -> [u8; LEN] {
     let random = random
         .into_iter()
         .fold(0, |number, byte| (number << 8) | u128::from(byte));
-    let mut text = String::with_capacity(prefix.len() + SUFFIX_LEN);
-    text.push_str(prefix);
-    encode(millis(now) | random, &mut text);
-    text
+    with_suffix(prefix, millis(now) | random)
+}
+
+fn with_suffix(prefix: &str, value: u128) -> [u8; LEN] {
+    let mut id = [0; LEN];
+    let characters = prefix.bytes().chain(encode(value));
+    for (place, character) in id.iter_mut().zip(characters) {
+        *place = character;
+    }
+    id
 }
 
 /// Where the milliseconds of an instant stand in an id.
@@ -42,16 +55,17 @@ fn millis(at: Timestamp) -> u128 {
 
 /// What sorts before the suffix of every id that is made from this instant on.
 pub fn first_suffix(at: Timestamp) -> String {
-    let mut text = String::with_capacity(SUFFIX_LEN);
-    encode(millis(at), &mut text);
-    text
+    encode(millis(at)).map(char::from).iter().collect()
 }
 
-fn encode(value: u128, text: &mut String) {
-    for place in (0..SUFFIX_LEN).rev() {
-        let digit = usize::try_from((value >> (place * 5)) & 31).unwrap_or(0);
-        text.push(char::from(ALPHABET.get(digit).copied().unwrap_or(b'0')));
+fn encode(mut value: u128) -> [u8; SUFFIX_LEN] {
+    let mut digits = [0; SUFFIX_LEN];
+    for digit in digits.iter_mut().rev() {
+        let place = usize::try_from(value & 31).unwrap_or(0);
+        *digit = ALPHABET.get(place).copied().unwrap_or(b'0');
+        value >>= 5;
     }
+    digits
 }
 
 /// The 128 bits of a suffix; nothing when it stands for more, as none does that was made here.
@@ -80,9 +94,9 @@ pub fn is_id(text: &str) -> bool {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        // Characters of ASCII, always.
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; LEN]);
 
         impl $name {
             /// What such an id begins with.
@@ -93,7 +107,7 @@ macro_rules! id {
             /// # Errors
             /// [`NoEntropy`].
             pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
-                Ok(Self(with_suffix($prefix, now, entropy.bytes()?)))
+                Ok(Self(with_random(Self::PREFIX, now, entropy.bytes()?)))
             }
 
             /// Reads an id.
@@ -102,7 +116,10 @@ macro_rules! id {
             /// [`IdError`] when the text is not one of this kind.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 match text.strip_prefix($prefix) {
-                    Some(rest) if is_suffix(rest) => Ok(Self(text.to_owned())),
+                    Some(rest) if is_suffix(rest) => {
+                        let id = text.as_bytes().try_into();
+                        id.map(Self).map_err(|_| IdError { kind: $kind })
+                    }
                     _ => Err(IdError { kind: $kind }),
                 }
             }
@@ -110,46 +127,57 @@ macro_rules! id {
             /// The 16 bytes that say all of it; nothing for the few texts of this form that no id
             /// is given.
             pub fn to_bytes(&self) -> Option<[u8; 16]> {
-                let suffix = self.0.strip_prefix($prefix)?;
+                let suffix = self.as_str().strip_prefix($prefix)?;
                 decode(suffix).map(u128::to_be_bytes)
             }
 
             /// Reads what [`Self::to_bytes`] gives.
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
-                let mut text = String::with_capacity($prefix.len() + SUFFIX_LEN);
-                text.push_str($prefix);
-                encode(u128::from_be_bytes(bytes), &mut text);
-                Self(text)
+                Self(with_suffix(Self::PREFIX, u128::from_be_bytes(bytes)))
             }
 
             /// The whole id.
             pub fn as_str(&self) -> &str {
-                &self.0
+                // What is ASCII can be read.
+                str::from_utf8(&self.0).unwrap_or_default()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = IdError;
-            fn try_from(text: String) -> Result<Self, IdError> {
-                Self::parse(&text)
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
             }
         }
 
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
+
+                impl Visitor<'_> for Text {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str(concat!("a ", $kind, " id"))
+                    }
+
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
+                        $name::parse(text).map_err(E::custom)
+                    }
+                }
+
+                deserializer.deserialize_str(Text)
             }
         }
     };
@@ -201,7 +229,7 @@ impl RequestId {
     pub fn of_request(now: Timestamp, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
         let mut random = [0; RANDOM_BYTES];
         entropy.fill_from_stock(&mut random)?;
-        Ok(Self(with_suffix(Self::PREFIX, now, random)))
+        Ok(Self(with_random(Self::PREFIX, now, random)))
     }
 }
 
