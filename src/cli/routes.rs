@@ -182,7 +182,7 @@ fn request_path(
     let is_mounted = target.starts_with("/v1/") || target.starts_with("/api/v1/");
     let mount = match mount {
         Some(mount) => Mount::parse(mount).map_err(UsageError::Mount)?,
-        None if is_mounted => Mount::hallpass(),
+        None if is_mounted => Mount::hallpass().clone(),
         None => Mount::root(),
     };
     Ok(RequestPath::parse(target, &mount, TrailingSlash::Equal))

@@ -235,7 +235,7 @@ pub(super) async fn handle(
         .uri
         .path_and_query()
         .map_or("/", |target| target.as_str());
-    let path = match RequestPath::parse(raw, &Mount::hallpass(), TrailingSlash::Equal) {
+    let path = match RequestPath::parse(raw, Mount::hallpass(), TrailingSlash::Equal) {
         Ok(path) => path,
         Err(PathError::OutsideMount) => return Err(Error::NotFound.into()),
         Err(error) => return Err(error.into()),

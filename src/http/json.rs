@@ -164,7 +164,11 @@ pub fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
             problem: BodyProblem::NotAnObject,
         });
     }
-    parse_value(value)
+    // Where something is wrong is kept in mind only when something is: the second time.
+    match T::deserialize(Json::from(value)) {
+        Ok(body) => Ok(body),
+        Err(_) => parse_value(strict_json::parse(bytes, JSON_DEPTH_MAX)?),
+    }
 }
 
 /// Reads a `T` from JSON that was read already.

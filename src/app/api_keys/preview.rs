@@ -90,7 +90,7 @@ fn request_path(text: &str) -> Result<RequestPath, Error> {
     };
     let mounted = target.starts_with("/v1/") || target.starts_with("/api/v1/");
     let mount = if mounted {
-        Mount::hallpass()
+        Mount::hallpass().clone()
     } else {
         Mount::root()
     };

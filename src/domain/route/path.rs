@@ -516,12 +516,12 @@ mod tests {
             RequestPath::parse(target, mount, TrailingSlash::Equal)
                 .map(|path| path.as_str().to_owned())
         };
-        assert_eq!(parse("/v1/bot", &Mount::hallpass()).as_deref(), Ok("bot"));
+        assert_eq!(parse("/v1/bot", Mount::hallpass()).as_deref(), Ok("bot"));
         assert_eq!(
-            parse("/api/v1/bot", &Mount::hallpass()).as_deref(),
+            parse("/api/v1/bot", Mount::hallpass()).as_deref(),
             Ok("bot")
         );
-        assert_eq!(parse("/api/bot", &Mount::hallpass()), Err(E::OutsideMount));
+        assert_eq!(parse("/api/bot", Mount::hallpass()), Err(E::OutsideMount));
         assert_eq!(parse("/v1/bot", &Mount::root()).as_deref(), Ok("v1/bot"));
         assert_eq!(parse("/", &Mount::root()), Err(E::NoSegment));
         assert_eq!(parse("//", &Mount::root()), Err(E::EmptySegment));
