@@ -1,11 +1,12 @@
 //! Sessions: one row a minted token, which is its ledger entry, too.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
-use super::error::{corrupt, to_json};
+use super::error::corrupt;
 use super::{Conn, Page, StoreError, by_order, on_conn};
 use crate::domain::config;
 use crate::domain::environment::Environment;
@@ -13,10 +14,15 @@ use crate::domain::id::{AccountId, KeyId, RequestId, SessionId};
 use crate::domain::liveness::{LogId, Position, Rev, Tag, Tags};
 use crate::domain::permission::Permissions;
 use crate::domain::profile::ProfileUse;
-use crate::domain::route::PlaceholderValue;
+use crate::domain::route::{PlaceholderValue, RouteSet};
 use crate::domain::session::{Origin, Session, SessionScope};
 use crate::domain::text::JsonObject;
 use crate::domain::time::Timestamp;
+
+mod new_row;
+
+use new_row::Insertion as _;
+pub use new_row::NewRow;
 
 const TABLE: &str = "session";
 
@@ -43,11 +49,11 @@ struct SessionRow {
 /// What no query asks for stands together in one column.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Detail {
-    origin: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    actors: Vec<AccountId>,
-    allowed_routes: Vec<String>,
+struct Detail<'a> {
+    origin: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "<[AccountId]>::is_empty")]
+    actors: Cow<'a, [AccountId]>,
+    allowed_routes: RouteSet,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +61,7 @@ struct Detail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     domains: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    data: Option<JsonObject>,
+    data: Option<Cow<'a, JsonObject>>,
     duration_secs: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     profile: Option<DetailProfile>,
@@ -72,7 +78,7 @@ impl TryFrom<SessionRow> for Session {
 
     fn try_from(row: SessionRow) -> Result<Self, StoreError> {
         let bad = || corrupt(TABLE, "detail");
-        let detail: Detail = serde_json::from_str(&row.detail).map_err(|_| bad())?;
+        let detail: Detail<'_> = serde_json::from_str(&row.detail).map_err(|_| bad())?;
         let address = row.address.map(|address| address.parse()).transpose();
         let permissions = match detail.scope.as_deref() {
             None => None,
@@ -85,13 +91,13 @@ impl TryFrom<SessionRow> for Session {
             family_tag: Tag::from_i64(row.family_tag),
             origin: Origin::parse(&detail.origin).ok_or_else(bad)?,
             account: AccountId::parse(&row.account_id).map_err(|_| corrupt(TABLE, "account_id"))?,
-            actors: detail.actors,
+            actors: detail.actors.into_owned(),
             key: KeyId::parse(&row.key_id).map_err(|_| corrupt(TABLE, "key_id"))?,
             environment: Environment::parse(&row.environment)
                 .ok_or_else(|| corrupt(TABLE, "environment"))?,
             audience: row.audience,
             scope: SessionScope {
-                routes: config::routes(&detail.allowed_routes).map_err(|_| bad())?,
+                routes: detail.allowed_routes,
                 permissions,
                 bindings: config::bindings(&detail.bindings.unwrap_or_default())
                     .map_err(|_| bad())?,
@@ -100,7 +106,7 @@ impl TryFrom<SessionRow> for Session {
                     .map(|domains| config::domains(&domains).map_err(|_| bad()))
                     .transpose()?,
             },
-            data: detail.data,
+            data: detail.data.map(Cow::into_owned),
             tags: Tags::decode(&row.tags).map_err(|_| corrupt(TABLE, "tags"))?,
             rev: Rev {
                 log: LogId::from_i64(row.log_id),
@@ -120,112 +126,6 @@ impl TryFrom<SessionRow> for Session {
     }
 }
 
-/// The row of a minted session, ready to be stored. Its fields and their order are those of the entry
-/// that is sealed.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NewRow {
-    id: String,
-    family_id: String,
-    account_id: String,
-    parent_id: Option<String>,
-    actor_id: Option<String>,
-    key_id: String,
-    environment: &'static str,
-    audience: String,
-    issued_at: i64,
-    expires_at: i64,
-    renewable_until: Option<i64>,
-    family_tag: i64,
-    tags: String,
-    log_id: i64,
-    position: i64,
-    request_id: String,
-    address: Option<String>,
-    detail: String,
-}
-
-impl NewRow {
-    /// The id of the session.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// What the ledger seals of it, as [`super::ledger::Sealed::bytes`] gives it once it is stored.
-    ///
-    /// # Errors
-    /// [`serde_json::Error`].
-    pub fn sealed(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(self)
-    }
-
-    /// The row of a session. `parent` is the parent of its account, whose ledger it is in, too.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] when its details cannot be written as JSON, which never happens.
-    pub fn new(session: &Session, parent: Option<&AccountId>) -> Result<Self, StoreError> {
-        let Session {
-            id,
-            family,
-            family_tag,
-            origin,
-            account,
-            actors,
-            key,
-            environment,
-            audience,
-            scope,
-            data,
-            tags,
-            rev,
-            duration_secs,
-            profile,
-            issued_at,
-            expires_at,
-            renewable_until,
-            request,
-            address,
-        } = session;
-        let detail = Detail {
-            origin: origin.as_str().to_owned(),
-            actors: actors.clone(),
-            allowed_routes: scope.routes.to_strings(),
-            scope: scope.permissions.as_ref().map(Permissions::to_scope),
-            bindings: config::bindings_to_map(&scope.bindings),
-            domains: scope
-                .domains
-                .as_ref()
-                .map(crate::domain::origin::Domains::to_strings),
-            data: data.clone(),
-            duration_secs: *duration_secs,
-            profile: profile.as_ref().map(|profile| DetailProfile {
-                path: profile.path.clone(),
-                values: profile.values.clone(),
-            }),
-        };
-        Ok(Self {
-            id: id.as_str().to_owned(),
-            family_id: family.as_str().to_owned(),
-            account_id: account.as_str().to_owned(),
-            parent_id: parent.map(|parent| parent.as_str().to_owned()),
-            actor_id: actors.first().map(|actor| actor.as_str().to_owned()),
-            key_id: key.as_str().to_owned(),
-            environment: environment.as_str(),
-            audience: audience.clone(),
-            issued_at: issued_at.millis(),
-            expires_at: expires_at.millis(),
-            renewable_until: renewable_until.map(Timestamp::millis),
-            family_tag: family_tag.to_i64(),
-            tags: tags.encode(),
-            log_id: rev.log.to_i64(),
-            position: rev.position.get(),
-            request_id: request.as_str().to_owned(),
-            address: address.map(|address| address.to_string()),
-            detail: to_json(&detail)?,
-        })
-    }
-}
-
 /// Rows of one [`insert`] at most: there are as many texts of that statement as numbers of rows, and
 /// a connection keeps so many of them prepared.
 pub const ROWS_MAX: usize = 64;
@@ -237,53 +137,8 @@ pub const ROWS_MAX: usize = 64;
 /// [`StoreError`].
 pub async fn insert(conn: Conn<'_>, rows: &[NewRow]) -> Result<(), StoreError> {
     on_conn!(conn, |c| {
-        let mut query = sqlx::QueryBuilder::new(
-            "INSERT INTO session (id, family_id, account_id, parent_id, actor_id, key_id,
-                 environment, audience, issued_at, expires_at, renewable_until, family_tag, tags,
-                 log_id, position, request_id, address, detail) ",
-        );
-        query.push_values(rows, |mut values, row| {
-            let NewRow {
-                id,
-                family_id,
-                account_id,
-                parent_id,
-                actor_id,
-                key_id,
-                environment,
-                audience,
-                issued_at,
-                expires_at,
-                renewable_until,
-                family_tag,
-                tags,
-                log_id,
-                position,
-                request_id,
-                address,
-                detail,
-            } = row;
-            values
-                .push_bind(id)
-                .push_bind(family_id)
-                .push_bind(account_id)
-                .push_bind(parent_id)
-                .push_bind(actor_id)
-                .push_bind(key_id)
-                .push_bind(*environment)
-                .push_bind(audience)
-                .push_bind(issued_at)
-                .push_bind(expires_at)
-                .push_bind(renewable_until)
-                .push_bind(family_tag)
-                .push_bind(tags)
-                .push_bind(log_id)
-                .push_bind(position)
-                .push_bind(request_id)
-                .push_bind(address)
-                .push_bind(detail);
-        });
-        query.build().execute(c).await?;
+        let (text, values) = c.insertion(rows)?;
+        sqlx::query_with(text, values).execute(c).await?;
     });
     Ok(())
 }

@@ -88,7 +88,7 @@ impl App {
             None => Tag::new(&*self.entropy)?,
         };
         tags.add(family_tag);
-        let session = Session {
+        let mut session = Session {
             family: source.map_or_else(|| id.clone(), |source| source.family.clone()),
             id,
             family_tag,
@@ -115,10 +115,12 @@ impl App {
             .active(session.environment, now)
             .and_then(|key| key.private.as_ref())
             .ok_or_else(|| Error::Unavailable("no signing key may sign at this moment".into()))?;
-        let payload = self
-            .claims(&session)
-            .to_json()
-            .map_err(|error| Error::Internal(error.into()))?;
+        // What is attached may be large: it is lent to the claims.
+        let mut claims = self.claims(&session);
+        claims.data = session.data.take();
+        let payload = claims.to_json();
+        session.data = claims.data.take();
+        let payload = payload.map_err(|error| Error::Internal(error.into()))?;
         let token = sign_compact(SESSION_TYP, &payload, signer)
             .map_err(|error| Error::Internal(error.into()))?;
         if token.len() > limits::TOKEN_BYTES_MAX {
@@ -127,6 +129,7 @@ impl App {
         Ok((session, token))
     }
 
+    /// The claims of a session, without what is attached to it.
     fn claims(&self, session: &Session) -> Claims {
         let act = Actor::chain(session.actors.iter());
         Claims {
@@ -153,7 +156,7 @@ impl App {
                 .map(crate::domain::origin::Domains::to_strings),
             lin: session.tags.encode(),
             rev: session.rev.encode(),
-            data: session.data.clone(),
+            data: None,
             cnf: None,
         }
     }

@@ -10,6 +10,7 @@ use crate::domain::environment::Environment;
 use crate::domain::id::{AccountId, KeyId, RequestId, SessionId};
 use crate::domain::origin::Domains;
 use crate::domain::permission::Permissions;
+use crate::domain::route::RouteSet;
 use crate::domain::session::{Session, SessionScope};
 use crate::domain::text::JsonObject;
 use crate::domain::time::Timestamp;
@@ -36,7 +37,7 @@ pub struct SessionCreated {
     pub renewable_until: Option<Timestamp>,
     pub environment: Environment,
     pub audience: String,
-    pub allowed_routes: Vec<String>,
+    pub allowed_routes: RouteSet,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub permissions: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -74,7 +75,7 @@ impl SessionCreated {
             renewable_until: session.renewable_until,
             environment: session.environment,
             audience: session.audience.clone(),
-            allowed_routes: routes.to_strings(),
+            allowed_routes: routes.clone(),
             permissions: permissions.as_ref().map(Permissions::to_strings),
             bindings: bindings_to_map(bindings),
             domains: domains.as_ref().map(Domains::to_strings),

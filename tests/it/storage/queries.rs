@@ -578,7 +578,8 @@ fn functions() -> Vec<(String, String)> {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if ["mod.rs", "open.rs", "error.rs"].contains(&name.as_str()) {
+        let is_folder = path.is_dir();
+        if is_folder || ["mod.rs", "open.rs", "error.rs"].contains(&name.as_str()) {
             continue;
         }
         let source = std::fs::read_to_string(&path).unwrap();
