@@ -26,7 +26,7 @@ use super::headers::{self, HeaderError, RawCredential};
 use super::json::read_bytes;
 use super::problem::{Problem, rate_headers, secs_up};
 use super::routes::{ENDPOINTS, OUTSIDE, PROFILE};
-use super::server::{Fast, Handler, Head, PeerAddr, Started, Written};
+use super::server::{Fast, Handler, Head, PeerAddr, Started, Way, Written};
 use super::sessions;
 use crate::app::App;
 use crate::app::authorise::{Caller, Credential, Facts, Need, Presented, Wish};
@@ -84,8 +84,14 @@ impl Handler for Service {
         gate::find(path).is_some() || path.ends_with("/v1/revocations")
     }
 
-    fn is_fast(&self, target: &str) -> bool {
-        gate::find(target).is_some()
+    fn way(&self, method: &str, target: &str) -> Way {
+        if gate::find(target).is_some() {
+            Way::Fast
+        } else if method == Method::POST.as_str() && target.ends_with("/session/create") {
+            Way::Short
+        } else {
+            Way::Hyper
+        }
     }
 
     fn start_fast(&self, head: &Head<'_>, peer: PeerAddr, written: &mut Written) -> Fast {

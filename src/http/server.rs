@@ -95,17 +95,28 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// is then answered by the task of its connection and costs no other.
     fn changes_nothing(&self, head: &Parts) -> bool;
 
-    /// Whether what is asked of a target has no body, changes nothing, and is nearly always answered at
-    /// once with a body that is in memory. Such requests are spared what they do not need.
-    fn is_fast(&self, target: &str) -> bool;
+    /// Which way a request goes by its method and its target, as far as hallpass may choose.
+    fn way(&self, method: &str, target: &str) -> Way;
 
-    /// Begins to answer a request for which [`Handler::is_fast`] is true, and writes the answer if it
-    /// has one.
+    /// Begins to answer a request of [`Way::Fast`], and writes the answer if it has one.
     fn start_fast(&self, head: &Head<'_>, peer: PeerAddr, written: &mut Written) -> Fast {
         // Whatever was written is begun anew.
         let _ = written;
         Fast::Started(self.start(head.to_request(peer)))
     }
+}
+
+/// The way that a request goes. It is the same for whoever asks and answers; only what it costs differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The way of all that has no other.
+    Hyper,
+    /// Without a body, changing nothing, and nearly always answered at once with a body that is in
+    /// memory.
+    Fast,
+    /// With a small body that nearly always comes with its head, and answered with one that is in
+    /// memory.
+    Short,
 }
 
 /// What became of a fast request at once.
@@ -157,8 +168,8 @@ impl Handler for Router {
         false
     }
 
-    fn is_fast(&self, _: &str) -> bool {
-        false
+    fn way(&self, _: &str, _: &str) -> Way {
+        Way::Hyper
     }
 }
 
@@ -171,8 +182,8 @@ pub fn answer_head(
     head: &[u8],
 ) -> Option<Result<Vec<u8>, Box<Started>>> {
     let mut written = Written::new();
-    let is_fast = |target: &str| handler.is_fast(target);
-    let (fast, is_head) = head::with_head(head, &mut String::new(), is_fast, |head, _| {
+    let way = |method: &str, target: &str| handler.way(method, target);
+    let (fast, is_head) = head::with_head(head, &mut String::new(), way, |head, _| {
         (handler.start_fast(head, peer, &mut written), head.is_head())
     })?;
     Some(match fast {
@@ -336,8 +347,8 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    fn is_fast(&self, target: &str) -> bool {
-        self.shared.handler.is_fast(target)
+    fn way(&self, method: &str, target: &str) -> Way {
+        self.shared.handler.way(method, target)
     }
 }
 

@@ -1,11 +1,13 @@
-//! The requests that a gateway sends before each of its own, without what hyper does for all others.
+//! The requests that come most often, without what hyper does for all others: those that a gateway
+//! sends before each of its own, and those that mint.
 //!
-//! They are the simplest that HTTP/1.1 has: a head that came whole and no body. They are read by the
-//! same parser as hyper's, become the same [`Request`], go the same way ([`Connection::answer`]) and
-//! have the same limits. Whatever is anything else, be it a body, a header that is about the
-//! connection, another version, a head that is not complete or that cannot be read, is hyper's: it
-//! gets the connection with the bytes that were read of it, for good. So nothing is refused here, and
-//! no rule of HTTP/1 is here that has two sides.
+//! They are the simplest that HTTP/1.1 has: a head that came whole, and no body or one whose length is
+//! told once, in plain digits, and that came whole, too. They are read by the same parser as hyper's,
+//! become the same [`Request`], go the same way ([`Connection::answer`]) and have the same limits.
+//! Whatever is anything else, be it another body, a header that is about the connection, another
+//! version, a request that is not complete or that cannot be read, is hyper's: it gets the connection
+//! with the bytes that were read of it, for good. So nothing is refused here, and no rule of HTTP/1 is
+//! here that has two sides.
 
 use std::future::{Future as _, poll_fn};
 use std::io;
@@ -76,7 +78,7 @@ pub(super) async fn serve<H: Handler>(
         let answered = with_head(
             &read,
             &mut names,
-            |target| connection.is_fast(target),
+            |method, target| connection.way(method, target),
             |head, len| {
                 let answer = connection.answer_fast(head, &mut written);
                 (answer, head.is_head(), len)
@@ -90,7 +92,8 @@ pub(super) async fn serve<H: Handler>(
             FastAnswer::Written(in_flight) => Ok(in_flight),
             FastAnswer::Answered(answer) => Err(answer),
             FastAnswer::Later(mut answer) => loop {
-                // A client that goes away gives up what it asked: nothing of it changes anything.
+                // A client that goes away gives up what it asked, unless it changes something: that has
+                // a task of its own by then.
                 tokio::select! {
                     biased;
                     answer = &mut answer => break Err(answer),

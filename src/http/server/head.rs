@@ -6,22 +6,19 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, Uri};
 
-use super::PeerAddr;
+use super::{PeerAddr, Way};
 use crate::http::fields::Fields;
 
 /// Headers of a request; gateways pass on those of a browser, which has about twenty.
 const HEADERS_MAX: usize = 48;
-/// What says something of the connection or of a body, and so is hyper's.
-const FOR_HYPER: [&str; 5] = [
-    "connection",
-    "content-length",
-    "transfer-encoding",
-    "expect",
-    "upgrade",
-];
+/// What says something of the connection or of how a body is sent, and so is hyper's.
+const FOR_HYPER: [&str; 3] = ["transfer-encoding", "expect", "upgrade"];
+/// Digits of a length that is looked at.
+const LENGTH_DIGITS_MAX: usize = 5;
 
-/// The head of a request that has no body and says nothing of its connection. Nothing of it is
-/// copied but the names of its fields, which are in lower case here.
+/// The head of a request that says nothing of its connection but that it goes on, with its body if it
+/// has one that came whole. Nothing of it is copied but the names of its fields, which are in lower
+/// case here.
 #[derive(Debug)]
 pub struct Head<'r> {
     /// The method.
@@ -32,6 +29,8 @@ pub struct Head<'r> {
     lines: &'r [httparse::Header<'r>],
     /// One name behind the other, in lower case.
     names: &'r str,
+    /// What stands behind the head and belongs to it; nothing of a request without a body.
+    pub(super) body: Option<&'r [u8]>,
 }
 
 impl Fields for Head<'_> {
@@ -64,7 +63,7 @@ impl Head<'_> {
         self.target.parse().unwrap_or_default()
     }
 
-    /// The request as hyper would give it.
+    /// The request as hyper would give it, without its body.
     pub fn to_request(&self, peer: PeerAddr) -> Request {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = self.method.clone();
@@ -84,12 +83,12 @@ impl Head<'_> {
     }
 }
 
-/// Gives the first head of what was read to `then`, with its length, if it is whole and for the fast
+/// Gives the first request of what was read to `then`, with its length, if it is whole and for the fast
 /// path. `names` is only room.
 pub(super) fn with_head<T>(
     read: &[u8],
     names: &mut String,
-    is_fast: impl Fn(&str) -> bool,
+    way: impl Fn(&str, &str) -> Way,
     then: impl FnOnce(&Head<'_>, usize) -> T,
 ) -> Option<T> {
     let mut lines = [const { MaybeUninit::uninit() }; HEADERS_MAX];
@@ -101,26 +100,54 @@ pub(super) fn with_head<T>(
     let (Some(1), Some(method), Some(target)) = (parsed.version, parsed.method, parsed.path) else {
         return None;
     };
-    if !is_fast(target) || !is_plain(target) || method == Method::CONNECT.as_str() {
+    let way = way(method, target);
+    if way == Way::Hyper || !is_plain(target) || method == Method::CONNECT.as_str() {
         return None;
     }
     names.clear();
+    let mut body_len = None;
     for line in &*parsed.headers {
         let begin = names.len();
         names.push_str(line.name);
         let name = names.get_mut(begin..)?;
         name.make_ascii_lowercase();
-        if FOR_HYPER.contains(&&*name) {
-            return None;
+        match &*name {
+            // What a client of HTTP/1.1 means anyway (RFC 9112 §9.3).
+            "connection" if line.value.eq_ignore_ascii_case(b"keep-alive") => {}
+            "connection" => return None,
+            // A second one, and any that is not plain, is hyper's.
+            "content-length" if way == Way::Short && body_len.is_none() => {
+                body_len = Some(length(line.value)?);
+            }
+            "content-length" => return None,
+            name if FOR_HYPER.contains(&name) => return None,
+            _ => {}
         }
     }
+    let (body, len) = match (way, body_len) {
+        (Way::Short, Some(body_len)) => {
+            let end = len.checked_add(body_len)?;
+            (Some(read.get(len..end)?), end)
+        }
+        (Way::Short, None) => return None,
+        (Way::Hyper | Way::Fast, _) => (None, len),
+    };
     let head = Head {
         method: Method::from_bytes(method.as_bytes()).ok()?,
         target,
         lines: parsed.headers,
         names,
+        body,
     };
     Some(then(&head, len))
+}
+
+/// A length as nearly everybody writes it (RFC 9112 §6.3): a few digits and nothing else.
+fn length(value: &[u8]) -> Option<usize> {
+    let digits =
+        (1..=LENGTH_DIGITS_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    let value = str::from_utf8(value).ok().filter(|_| digits)?;
+    value.parse().ok()
 }
 
 /// Whether a target is a path with nothing in it that RFC 3986 does not allow in a path or a query.

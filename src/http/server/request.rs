@@ -65,28 +65,37 @@ impl<H: Handler> Connection<H> {
             version: Version::HTTP_11,
             is_head: head.is_head(),
         };
-        let outcome = match Arc::clone(&shared.requests).try_acquire_owned() {
-            Err(_) => Err(ServerProblem::Overloaded),
-            Ok(permit) => {
-                let peer = PeerAddr(self.peer);
-                let start = || shared.handler.start_fast(head, peer, written);
-                match std::panic::catch_unwind(AssertUnwindSafe(start)) {
-                    Ok(Fast::Written) => return FastAnswer::Written(in_flight),
-                    Ok(Fast::Started(Started::Answered(answer))) => Ok(answer),
-                    Ok(Fast::Started(Started::Goes(answer))) => {
-                        let rest = Rest {
-                            deadline: Instant::now() + shared.limits.request_timeout,
-                            permit,
-                            state: State::Goes(Goes {
-                                answer,
-                                changes_nothing: true,
-                            }),
-                        };
-                        return FastAnswer::Later(self.later(rest, asked(), in_flight));
-                    }
-                    Err(_) => Err(panicked()),
-                }
+        let Ok(permit) = Arc::clone(&shared.requests).try_acquire_owned() else {
+            let outcome = Err(ServerProblem::Overloaded);
+            return FastAnswer::Answered(shared.finish(outcome, &asked(), in_flight));
+        };
+        let peer = PeerAddr(self.peer);
+        let started = if let Some(body) = head.body {
+            let (parts, _) = head.to_request(peer).into_parts();
+            shared.start(parts, Bytes::copy_from_slice(body))
+        } else {
+            let start = || shared.handler.start_fast(head, peer, written);
+            match std::panic::catch_unwind(AssertUnwindSafe(start)) {
+                Ok(Fast::Written) => return FastAnswer::Written(in_flight),
+                Ok(Fast::Started(Started::Answered(answer))) => Ok(ControlFlow::Break(answer)),
+                Ok(Fast::Started(Started::Goes(answer))) => Ok(ControlFlow::Continue(Goes {
+                    answer,
+                    changes_nothing: true,
+                })),
+                Err(_) => Err(panicked()),
             }
+        };
+        let outcome = match started {
+            Ok(ControlFlow::Break(answer)) => Ok(answer),
+            Ok(ControlFlow::Continue(goes)) => {
+                let rest = Rest {
+                    deadline: Instant::now() + shared.limits.request_timeout,
+                    permit,
+                    state: State::Goes(goes),
+                };
+                return FastAnswer::Later(self.later(rest, asked(), in_flight));
+            }
+            Err(problem) => Err(problem),
         };
         FastAnswer::Answered(shared.finish(outcome, &asked(), in_flight))
     }

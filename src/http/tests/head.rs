@@ -6,8 +6,12 @@ const SIMPLE: &str = "GET /a?b=%20c HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nx-a:  2 \r\
 #[test]
 fn only_whole_heads_without_anything_about_body_or_connection_are_taken() {
     let take = |read: &[u8]| {
-        let is_fast = |target: &str| !target.starts_with("/hyper");
-        with_head(read, &mut String::new(), is_fast, |head, len| {
+        let way = |_: &str, target: &str| match target {
+            _ if target.starts_with("/hyper") => Way::Hyper,
+            _ if target.starts_with("/short") => Way::Short,
+            _ => Way::Fast,
+        };
+        with_head(read, &mut String::new(), way, |head, len| {
             let lines = head.lines();
             let lines = lines.map(|(name, value)| (name.to_owned(), value.to_vec()));
             let values = head.values("x-a").map(<[u8]>::to_vec);
@@ -34,7 +38,8 @@ fn only_whole_heads_without_anything_about_body_or_connection_are_taken() {
         "content-length: 3",
         "Transfer-Encoding: chunked",
         "CONNECTION: close",
-        "Connection: keep-alive",
+        "Connection: keep-alive, close",
+        "Connection: X-A",
         "Expect: 100-continue",
         "Upgrade: h2c",
         "X-A : 1",
@@ -61,6 +66,46 @@ fn only_whole_heads_without_anything_about_body_or_connection_are_taken() {
     assert_eq!(take(many.as_bytes()), None);
 }
 
+/// The body of what was read, if it was taken.
+fn body_of(read: &str) -> Option<(String, usize)> {
+    let way = |_: &str, _: &str| Way::Short;
+    with_head(read.as_bytes(), &mut String::new(), way, |head, len| {
+        let body = head.body.unwrap_or_default();
+        (String::from_utf8(body.to_vec()).unwrap(), len)
+    })
+}
+
+#[test]
+fn a_body_is_taken_if_it_came_whole_and_its_length_is_plain() {
+    let asked = |lines: &str, body: &str| format!("POST /a HTTP/1.1\r\n{lines}\r\n{body}");
+    for (lines, body) in [
+        ("Content-Length: 3\r\n", "abc"),
+        ("content-length:003\r\n", "abc"),
+        ("Content-Length: 0\r\n", ""),
+        ("Connection: Keep-Alive\r\nContent-Length: 3\r\n", "abc"),
+    ] {
+        let read = asked(lines, body);
+        let taken = body_of(&format!("{read}POST /"));
+        assert_eq!(taken, Some((body.to_owned(), read.len())), "{lines}");
+    }
+    for lines in [
+        "",
+        "Content-Length: 4\r\n",
+        "Content-Length: +3\r\n",
+        "Content-Length: 3, 3\r\n",
+        "Content-Length: 0x3\r\n",
+        "Content-Length: 000003\r\n",
+        "Content-Length:\r\n",
+        "Content-Length: 3\r\nContent-Length: 3\r\n",
+        "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 3\r\nExpect: 100-continue\r\n",
+        "Content-Length: 3\r\nConnection: close\r\n",
+        "Content-Length: 3\r\nConnection: keep-alive\r\nConnection: close\r\n",
+    ] {
+        assert_eq!(body_of(&asked(lines, "abc")), None, "{lines}");
+    }
+}
+
 /// Whatever is taken is what the types of HTTP make of it.
 #[test]
 fn every_plain_target_is_the_one_that_hyper_would_give() {
@@ -70,7 +115,7 @@ fn every_plain_target_is_the_one_that_hyper_would_give() {
         let uri = with_head(
             head.as_bytes(),
             &mut String::new(),
-            |_| true,
+            |_, _| Way::Fast,
             |head, _| head.to_request(PeerAddr(([127, 0, 0, 1], 1).into())),
         );
         if let Some(request) = uri {

@@ -83,8 +83,8 @@ impl Handler for Unchanging {
         true
     }
 
-    fn is_fast(&self, _: &str) -> bool {
-        false
+    fn way(&self, _: &str, _: &str) -> Way {
+        Way::Hyper
     }
 }
 
@@ -477,8 +477,8 @@ impl Handler for Hello {
         true
     }
 
-    fn is_fast(&self, _: &str) -> bool {
-        false
+    fn way(&self, _: &str, _: &str) -> Way {
+        Way::Hyper
     }
 }
 
