@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::app::authorise::{Caller, Door, Need, Presented, RouteCheck};
 use crate::app::error::Error;
 use crate::app::idempotency::{Once, Replay};
+use crate::app::sessions::SessionCreated;
 use crate::domain::decision::BindingCheck;
 use crate::domain::restrictions::Manage;
 
@@ -169,20 +170,40 @@ impl Call {
 
 /// 200 with a JSON body.
 pub(super) fn ok(body: &impl Serialize) -> Result<Response, Problem> {
-    let body = serde_json::to_vec(body).map_err(|error| Error::Internal(error.into()))?;
-    Ok(with_type("application/json", body))
+    Ok(with_type("application/json", to_json(body)?))
+}
+
+fn to_json(body: &impl Serialize) -> Result<Vec<u8>, Problem> {
+    Ok(serde_json::to_vec(body).map_err(|error| Error::Internal(error.into()))?)
 }
 
 /// 200 with a JSON body, and whether it is a repetition.
 pub(super) fn once(once: &Once<impl Serialize>) -> Result<Response, Problem> {
-    let mut response = ok(&once.answer)?;
-    if once.replayed {
+    Ok(first_or_again(to_json(&once.answer)?, once.replayed))
+}
+
+/// [`once`] with a session and its token. The token is most of it and has no character that JSON would
+/// escape, so it is not looked through: it stands as it is behind all else.
+pub(super) fn session_once(mut once: Once<SessionCreated>) -> Result<Response, Problem> {
+    let token = std::mem::take(&mut once.answer.token);
+    let mut body = to_json(&once.answer)?;
+    // The end of the object.
+    body.pop();
+    for part in [",\"token\":\"", &token, "\"}"] {
+        body.extend_from_slice(part.as_bytes());
+    }
+    Ok(first_or_again(body, once.replayed))
+}
+
+fn first_or_again(body: Vec<u8>, replayed: bool) -> Response {
+    let mut response = with_type("application/json", body);
+    if replayed {
         let name = HeaderName::from_static("idempotent-replayed");
         response
             .headers_mut()
             .insert(name, HeaderValue::from_static("true"));
     }
-    Ok(response)
+    response
 }
 
 /// 200 with the id of what was changed.

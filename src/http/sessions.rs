@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::endpoint::{Call, id, ok, once};
+use super::endpoint::{Call, id, ok, session_once};
 use super::list::{self, ListQuery};
 use super::problem::Problem;
 use crate::app::error::Error;
@@ -54,13 +54,12 @@ async fn mint(call: &Call, on: MintOn<'_>, new: NewSession) -> Result<Response, 
         .app
         .mint(call.caller()?, &call.presented, on, new, replay.as_ref())
         .await?;
-    once(&minted)
+    session_once(minted)
 }
 
 pub(super) async fn renew(call: Call) -> Result<Response, Problem> {
-    once(
-        &call
-            .app
+    session_once(
+        call.app
             .renew(call.caller()?, &call.presented, &call.json()?)
             .await?,
     )

@@ -29,6 +29,8 @@ pub struct SessionCreated {
     pub session_id: Option<SessionId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub conversation_id: Option<String>,
+    // Whoever writes it elsewhere takes it out first.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub token: String,
     pub expires_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none", default)]
