@@ -101,6 +101,7 @@ macro_rules! id {
         impl $name {
             /// What such an id begins with.
             pub const PREFIX: &'static str = $prefix;
+            const _FITS: () = assert!($prefix.len() == PREFIX_LEN);
 
             /// A new id.
             ///
@@ -169,7 +170,7 @@ macro_rules! id {
                     type Value = $name;
 
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str(concat!("a ", $kind, " id"))
+                        f.write_str(concat!("an id that begins with ", $prefix))
                     }
 
                     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
@@ -264,6 +265,31 @@ mod tests {
         }
         let beyond = KeyId::parse("key_80000000000000000000000000").unwrap();
         assert_eq!(beyond.to_bytes(), None);
+    }
+
+    #[test]
+    fn in_json_an_id_is_its_text() {
+        let id = KeyId::new(Timestamp::from_millis(5), &SeededEntropy::new(4)).unwrap();
+        let json = format!("\"{id}\"");
+
+        assert_eq!(serde_json::to_string(&id).unwrap(), json);
+        assert_eq!(serde_json::from_str::<KeyId>(&json).unwrap(), id);
+        // With an escape it is no part of what is read.
+        let escaped = json.replace("key_", "key\\u005f");
+        assert_eq!(serde_json::from_str::<KeyId>(&escaped).unwrap(), id);
+        for bad in ["\"key_1\"", "5", "null", "[]"] {
+            assert!(serde_json::from_str::<KeyId>(bad).is_err(), "{bad}");
+        }
+        let error = serde_json::from_str::<AccountId>(&json).unwrap_err();
+        assert!(
+            error.to_string().starts_with("not a well-formed user id"),
+            "{error}"
+        );
+        let error = serde_json::from_str::<AccountId>("5").unwrap_err();
+        assert!(
+            error.to_string().contains("an id that begins with usr_"),
+            "{error}"
+        );
     }
 
     #[test]

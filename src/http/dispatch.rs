@@ -85,13 +85,7 @@ impl Handler for Service {
     }
 
     fn way(&self, method: &str, target: &str) -> Way {
-        if gate::find(target).is_some() {
-            Way::Fast
-        } else if method == Method::POST.as_str() && target.ends_with("/session/create") {
-            Way::Short
-        } else {
-            Way::Hyper
-        }
+        way(method, target)
     }
 
     fn start_fast(&self, head: &Head<'_>, peer: PeerAddr, written: &mut Written) -> Fast {
@@ -99,6 +93,17 @@ impl Handler for Service {
             Some(gate) => start_fast(&self.0, gate, head, peer, written),
             None => Fast::Started(self.start(head.to_request(peer))),
         }
+    }
+}
+
+fn way(method: &str, target: &str) -> Way {
+    let mints = || target.ends_with("/session/create") && !target.contains('?');
+    if gate::find(target).is_some() {
+        Way::Fast
+    } else if method == Method::POST.as_str() && mints() {
+        Way::Short
+    } else {
+        Way::Hyper
     }
 }
 
@@ -526,4 +531,31 @@ fn preflight() -> Response {
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateways_and_mints_have_a_way_of_their_own() {
+        for (method, target, expected) in [
+            ("GET", "/v1/authorize/nginx", Way::Fast),
+            ("POST", "/v1/session/create", Way::Short),
+            ("POST", "/api/v1/user/usr_1/session/create", Way::Short),
+            (
+                "POST",
+                "/v1/integration/widget/w1/session/create",
+                Way::Short,
+            ),
+            ("GET", "/v1/session/create", Way::Hyper),
+            ("POST", "/v1/session/create?a", Way::Hyper),
+            ("POST", "/v1/token/create?/session/create", Way::Hyper),
+            ("POST", "/v1/token/create", Way::Hyper),
+            ("GET", "/v1/revocations", Way::Hyper),
+            ("POST", "/", Way::Hyper),
+        ] {
+            assert_eq!(way(method, target), expected, "{method} {target}");
+        }
+    }
 }

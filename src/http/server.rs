@@ -91,8 +91,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// Begins to answer a request whose body was read.
     fn start(&self, request: Request) -> Started;
 
-    /// Whether a request changes nothing, so that it may be given up when its client goes away. It
-    /// is then answered by the task of its connection and costs no other.
+    /// Whether a request changes nothing, so that it may be given up when its client goes away.
     fn changes_nothing(&self, head: &Parts) -> bool;
 
     /// Which way a request goes by its method and its target, as far as hallpass may choose.
@@ -173,8 +172,8 @@ impl Handler for Router {
     }
 }
 
-/// What the fast path does with the head of a request, without a connection: the bytes of the
-/// answer, or how it goes on; nothing when it is not for it. For tests.
+/// What the fast path does with the head of a request without a body, without a connection: the bytes
+/// of the answer, or how it goes on; nothing when it is not for it. For tests.
 #[doc(hidden)]
 pub fn answer_head(
     handler: &impl Handler,
@@ -183,9 +182,14 @@ pub fn answer_head(
 ) -> Option<Result<Vec<u8>, Box<Started>>> {
     let mut written = Written::new();
     let way = |method: &str, target: &str| handler.way(method, target);
-    let (fast, is_head) = head::with_head(head, &mut String::new(), way, |head, _| {
-        (handler.start_fast(head, peer, &mut written), head.is_head())
-    })?;
+    let answered = head::with_head(head, &mut String::new(), way, |head, _| {
+        let fast = || handler.start_fast(head, peer, &mut written);
+        head.body
+            .is_none()
+            .then(fast)
+            .map(|fast| (fast, head.is_head()))
+    });
+    let (fast, is_head) = answered.flatten()?;
     Some(match fast {
         Fast::Written => Ok(written.end(false, is_head, false).to_vec()),
         Fast::Started(started) => Err(Box::new(started)),

@@ -71,7 +71,7 @@ fn problems() -> Vec<Problem> {
         path: "bot/b1".to_owned(),
     };
     let ambiguous =
-        RequestPath::parse("/v1/a//b", &Mount::hallpass(), TrailingSlash::Equal).unwrap_err();
+        RequestPath::parse("/v1/a//b", Mount::hallpass(), TrailingSlash::Equal).unwrap_err();
     let mut problems = vec![
         app(BadCredential::Missing.into()),
         app(BadCredential::Key.into()),

@@ -29,7 +29,8 @@ pub struct SessionCreated {
     pub session_id: Option<SessionId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub conversation_id: Option<String>,
-    // Whoever writes it elsewhere takes it out first.
+    // The answer on the wire has it behind all else, and takes it out for that; where an answer is
+    // kept for a repetition, it is in its place.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub token: String,
     pub expires_at: Timestamp,

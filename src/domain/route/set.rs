@@ -216,24 +216,21 @@ fn measure(patterns: &[RoutePattern], work: &mut Work) -> Result<(), TooMuchWork
 /// What it costs at most to compare a set with itself, if `Many` stands nowhere but at the end of its
 /// patterns.
 ///
-/// A search then has one node for each piece and, at a `Many`, one for each length that a path may
-/// have until no pattern is left that it could still be at: each state of a ceiling goes on with each
-/// segment or is gone, unless it stands at its own `Many`, which ends the search. Each of these nodes
-/// is one step, and at the `Many` and behind it is compared with those before it. A step and a
-/// comparison cost a state set, which has a word for each pattern at most.
+/// A search then goes through the pieces of the wanted pattern one by one. That pattern is in the
+/// ceiling, too, where it goes along: so as soon as the search is at the `Many`, the ceiling takes
+/// whatever comes, and the search is over. Nothing is compared with an earlier node, since no place has
+/// two. That is a step for each piece at most, which costs a state set, and that has a word for each
+/// pattern at most.
 fn at_most(patterns: &[RoutePattern]) -> Option<u64> {
-    let mut longest = 0;
+    let mut pieces = 0;
     for pattern in patterns {
         let (_, front) = pattern.pieces().split_last()?;
         if front.contains(&Piece::Many) {
             return None;
         }
-        longest = longest.max(pattern.pieces().len());
+        pieces += pattern.pieces().len();
     }
-    let lengths = longest + 4;
-    let steps = longest + lengths;
-    let comparisons = lengths * lengths;
-    u64::try_from((steps + comparisons) * patterns.len() * patterns.len()).ok()
+    u64::try_from(pieces * patterns.len()).ok()
 }
 
 impl fmt::Debug for RouteSet {
@@ -386,11 +383,11 @@ mod tests {
     #[test]
     fn what_a_set_costs_at_most_is_not_less_than_what_it_costs() {
         let words = ["a", "b", "*"];
-        let mut sets = 0;
+        let mut reached = 0;
         for seed in 0_u64..400 {
             let entropy = SeededEntropy::new(seed);
             let mut patterns = Vec::new();
-            for _ in 0..1 + seed % 24 {
+            for _ in 0..=seed % 24 {
                 let mut dice = [0; 10];
                 entropy.fill(&mut dice).unwrap();
                 let len = 1 + usize::from(dice[0]) % 8;
@@ -405,9 +402,10 @@ mod tests {
             }
             let most = at_most(&patterns).unwrap();
             assert!(measured(&patterns) <= most, "{patterns:?} {most}");
-            sets += 1;
+            reached += u32::from(measured(&patterns) == most);
         }
-        assert_eq!(sets, 400);
+        // It is no more than it has to be: a pattern alone costs just that.
+        assert!(reached > 0);
         let inner = [RoutePattern::parse("**/a").unwrap()];
         assert_eq!(at_most(&inner), None);
     }

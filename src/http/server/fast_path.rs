@@ -28,7 +28,7 @@ use super::request::FastAnswer;
 use super::{Connection, Handler, Phase, Written};
 use crate::http::activity::{InFlight, Watchdog, WatchedBody};
 
-/// For the heads of requests; it grows when it has to.
+/// For a request, or for several that came together. One that has no room in what is left is hyper's.
 const BUFFER_BYTES: usize = 4 * 1024;
 
 /// What becomes of a connection.

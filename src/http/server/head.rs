@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, Uri};
 
 use super::{PeerAddr, Way};
+use crate::domain::limits::BODY_BYTES_MAX;
 use crate::http::fields::Fields;
 
 /// Headers of a request; gateways pass on those of a browser, which has about twenty.
@@ -114,12 +115,11 @@ pub(super) fn with_head<T>(
         match &*name {
             // What a client of HTTP/1.1 means anyway (RFC 9112 §9.3).
             "connection" if line.value.eq_ignore_ascii_case(b"keep-alive") => {}
-            "connection" => return None,
             // A second one, and any that is not plain, is hyper's.
             "content-length" if way == Way::Short && body_len.is_none() => {
                 body_len = Some(length(line.value)?);
             }
-            "content-length" => return None,
+            "connection" | "content-length" => return None,
             name if FOR_HYPER.contains(&name) => return None,
             _ => {}
         }
@@ -147,7 +147,7 @@ fn length(value: &[u8]) -> Option<usize> {
     let digits =
         (1..=LENGTH_DIGITS_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
     let value = str::from_utf8(value).ok().filter(|_| digits)?;
-    value.parse().ok()
+    value.parse().ok().filter(|len| *len <= BODY_BYTES_MAX)
 }
 
 /// Whether a target is a path with nothing in it that RFC 3986 does not allow in a path or a query.

@@ -62,6 +62,12 @@ impl Handler for Mirror {
             *answer.body_mut() = Body::from(vec![b'x'; 32 << 20]);
             self.begun.notify_one();
         }
+        if head.uri.path() == "/panic/later" {
+            return Started::Goes(Box::pin(async move {
+                tokio::task::yield_now().await;
+                panic!("later");
+            }));
+        }
         if head.uri.path() == "/slow" {
             self.begun.notify_one();
             let go_on = Arc::clone(&self.go_on);
@@ -266,12 +272,18 @@ async fn every_byte_is_read_as_hyper_reads_it() {
 #[tokio::test]
 async fn a_panic_is_an_error_and_the_connection_goes_on() {
     let server = Running::start(true, LIMITS).await;
-    let panics = b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\n";
+    for panics in [
+        "GET /panic HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /panic HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx",
+        "POST /panic/later HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx",
+    ] {
+        let answer = server
+            .exchange(&[panics.as_bytes(), SIMPLE.as_bytes()])
+            .await;
 
-    let answer = server.exchange(&[panics, SIMPLE.as_bytes()]).await;
-
-    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
-    assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
+    }
 }
 
 /// What a handler writes itself is an answer like any other.
@@ -350,7 +362,63 @@ async fn what_changes_something_is_done_though_its_client_goes_away() {
     server.exchange(&[SIMPLE.as_bytes()]).await;
     server.mirror.go_on.notify_one();
 
-    server.mirror.done.notified().await;
+    within(server.mirror.done.notified()).await;
+}
+
+/// A client that goes away as soon as it has asked something that changes something.
+async fn ask_and_leave(server: &Running) {
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+        .await
+        .unwrap();
+    server.mirror.begun.notified().await;
+}
+
+/// It is one of the requests that are under way as long as it works, whoever waits for it.
+#[tokio::test]
+async fn what_is_done_for_a_client_that_is_gone_takes_up_the_place_of_a_request() {
+    let limits = ServerLimits {
+        connections_max: 1,
+        ..LIMITS
+    };
+    let server = Running::start(true, limits).await;
+    ask_and_leave(&server).await;
+
+    let meanwhile = server.exchange(&[SIMPLE.as_bytes()]).await;
+    server.mirror.go_on.notify_one();
+    within(server.mirror.given_up.notified()).await;
+
+    assert!(meanwhile.starts_with("HTTP/1.1 503 "), "{meanwhile}");
+    let after = async {
+        while !server
+            .exchange(&[SIMPLE.as_bytes()])
+            .await
+            .starts_with("HTTP/1.1 200 ")
+        {}
+    };
+    within(after).await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_server_waits_for_what_is_done_for_a_client_that_is_gone() {
+    let mut server = Running::start(true, LIMITS).await;
+    ask_and_leave(&server).await;
+    // Its connection has had its turn to see that.
+    server.exchange(&[SIMPLE.as_bytes()]).await;
+
+    server.stop.take().unwrap().send(()).unwrap();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!server.server.is_finished());
+    server.mirror.go_on.notify_one();
+
+    within(&mut server.server).await.unwrap();
+}
+
+async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(LONG, future).await.unwrap()
 }
 
 #[tokio::test]

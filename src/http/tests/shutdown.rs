@@ -49,6 +49,10 @@ async fn shutdown_waits_for_a_handler_whose_client_is_gone() {
         .unwrap();
     begun.notified().await;
     drop(stream);
+    // Another connection is served and over, so that one has had its turn to see that.
+    let mut other = server.connect().await;
+    other.write_all(&request("GET", "/none", "")).await.unwrap();
+    rest(&mut other).await;
 
     server.stop();
     go_on.notify_one();

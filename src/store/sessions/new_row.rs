@@ -6,14 +6,14 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use sqlx::{Arguments as _, Database};
 
-use super::{Detail, DetailProfile, ROWS_MAX, TABLE};
+use super::{Detail, DetailProfile, ROWS_MAX};
 use crate::domain::config;
 use crate::domain::id::{AccountId, KeyId, RequestId, SessionId};
 use crate::domain::permission::Permissions;
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
-use crate::store::error::{corrupt, to_json};
+use crate::store::error::to_json;
 
 /// The row of a minted session, ready to be stored. Its fields and their order are those of the entry
 /// that is sealed.
@@ -136,6 +136,10 @@ pub(super) trait Insertion {
     ) -> Result<(&'static str, <Self::In as Database>::Arguments), StoreError>;
 }
 
+fn refused(why: &'static str) -> StoreError {
+    StoreError::Database(sqlx::Error::Encode(why.into()))
+}
+
 /// The values of rows in the order of [`COLUMNS`]: `$text` makes a value of a text, `$shared` of one
 /// that is shared.
 macro_rules! values {
@@ -189,11 +193,12 @@ macro_rules! values {
         }
         // A value that is forgotten would be NULL on SQLite, silently.
         if values.len() != $rows.len() * WIDTH {
-            return Err(corrupt(TABLE, "the number of values"));
+            return Err(refused("a row has as many values as columns"));
         }
         values
     }};
 }
+
 #[cfg(feature = "sqlite")]
 impl Insertion for sqlx::SqliteConnection {
     type In = sqlx::Sqlite;
@@ -246,7 +251,7 @@ fn text_of(
     placeholder: impl Fn(usize) -> String,
 ) -> Result<&'static str, StoreError> {
     let text = texts.get(rows.wrapping_sub(1));
-    let text = text.ok_or_else(|| corrupt(TABLE, "the number of rows"))?;
+    let text = text.ok_or_else(|| refused("there are too many rows, or none"))?;
     Ok(text.get_or_init(|| {
         let row = |row: usize| {
             let places: Vec<String> = (1..=WIDTH)

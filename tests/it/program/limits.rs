@@ -52,6 +52,52 @@ fn a_body_over_64_kib_is_refused_in_the_one_shape() {
     assert!(ran.err.contains("\"status\":413"), "{}", ran.err);
 }
 
+/// As clients send that keep their connections: neither of what stands behind a mint nor of what is kept
+/// for a connection is anything lost.
+#[test]
+fn mints_that_come_together_on_a_kept_connection_are_each_answered() {
+    let place = Place::sqlite();
+    let server = place.serve();
+    let key = server.announcement().key;
+    let body = "{\"allowedRoutes\":[\"bot/**\"]}";
+    let last = request("POST", "/v1/session/create", &key, body);
+    let kept = last.replace("Connection: close", "Connection: keep-alive");
+    let plain = last.replace("Connection: close\r\n", "");
+    let bad = plain.replace("bot/**", "bot//*");
+    let foreign = plain.replace(&key, "sk_live_nobody");
+    let mut stream = server.connect();
+
+    let all = [&*kept, &plain, &bad, &foreign, &plain, &last].concat();
+    stream.write_all(all.as_bytes()).unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+
+    let statuses: Vec<&str> = answers
+        .split("HTTP/1.1 ")
+        .skip(1)
+        .map(|answer| answer.get(..3).unwrap())
+        .collect();
+    assert_eq!(
+        statuses,
+        ["200", "200", "400", "401", "200", "200"],
+        "{answers}"
+    );
+    let tokens: std::collections::BTreeSet<&str> = answers
+        .split("\"token\":\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    assert_eq!(tokens.len(), 4, "{answers}");
+    for token in tokens {
+        let body = format!("{{\"token\":\"{token}\"}}");
+        let verified = request("POST", "/v1/session/verify", &key, &body);
+        let mut stream = server.connect();
+        stream.write_all(verified.as_bytes()).unwrap();
+        let answer = Answer::read(&mut stream).unwrap().json();
+        assert_eq!(answer["active"], true, "{answer}");
+    }
+}
+
 /// nginx would make 500 of it.
 #[test]
 fn a_gateway_is_told_of_a_body_that_is_not_read_by_403() {

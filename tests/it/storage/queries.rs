@@ -575,11 +575,22 @@ async fn look_at_what_is_prepared(tx: &mut Tx, seen: &mut BTreeMap<String, bool>
 fn functions() -> Vec<(String, String)> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
     let mut functions = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    let mut folders = vec![folder];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let list = if path.is_dir() {
+                &mut folders
+            } else {
+                &mut files
+            };
+            list.push(path);
+        }
+    }
+    for path in files {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let is_folder = path.is_dir();
-        if is_folder || ["mod.rs", "open.rs", "error.rs"].contains(&name.as_str()) {
+        if ["mod.rs", "open.rs", "error.rs"].contains(&name.as_str()) {
             continue;
         }
         let source = std::fs::read_to_string(&path).unwrap();

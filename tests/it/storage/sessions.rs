@@ -5,7 +5,7 @@ use hallpass::domain::id::AccountId;
 use hallpass::domain::session::Session;
 use hallpass::domain::time::Timestamp;
 use hallpass::store::ledger;
-use hallpass::store::sessions::{self, Filter, NewRow};
+use hallpass::store::sessions::{self, Filter, NewRow, ROWS_MAX};
 use hallpass::store::{Order, Store, StoreError};
 
 use super::fixtures::{Maker, reversed, walk};
@@ -13,6 +13,7 @@ use crate::support::database::{TestDatabase, on_both_databases};
 
 on_both_databases! {
     a_session_comes_back_as_it_was_stored,
+    many_sessions_are_stored_by_one_statement,
     what_is_sealed_of_a_new_row_is_what_is_read_of_a_stored_one,
     a_session_is_found_in_its_own_account_alone,
     a_list_has_the_sessions_of_one_account_in_pages_both_ways,
@@ -49,6 +50,41 @@ async fn a_session_comes_back_as_it_was_stored(db: &TestDatabase) {
             insert(&store, &session, None).await,
             Err(StoreError::Conflict)
         ));
+    }
+}
+
+/// Of every number that one statement may have, and no other.
+async fn many_sessions_are_stored_by_one_statement(db: &TestDatabase) {
+    let (store, maker) = (db.store().await, Maker::new());
+    let root = maker.account(None);
+    let child = maker.account(Some(&root));
+    let key = maker.key(&root, None);
+    let row = |session: &Session| NewRow::new(session, Some(&root.id)).unwrap();
+    for count in [1, 2, 3, 31, ROWS_MAX] {
+        let mut kept = Vec::new();
+        for place in 0..count {
+            kept.push(if place % 2 == 0 {
+                maker.full_session(&child, &key)
+            } else {
+                maker.session(&child, &key)
+            });
+        }
+        let rows: Vec<NewRow> = kept.iter().map(row).collect();
+        let mut one = store.write_one().await.unwrap();
+        sessions::insert(one.conn(), &rows).await.unwrap();
+        one.done().await.unwrap();
+        let mut read = store.read().await.unwrap();
+        for session in &kept {
+            let found = sessions::find(read.conn(), &session.id).await;
+            assert_eq!(found.unwrap().as_ref(), Some(session));
+        }
+    }
+    let one_more = vec![row(&maker.session(&child, &key)); ROWS_MAX + 1];
+    for rows in [&one_more, &Vec::new()] {
+        let mut one = store.write_one().await.unwrap();
+        let refused = sessions::insert(one.conn(), rows).await.unwrap_err();
+        assert!(refused.to_string().len() > 5, "{refused}");
+        assert!(matches!(refused, StoreError::Database(_)), "{refused:?}");
     }
 }
 
