@@ -4,10 +4,10 @@
 //! They are the simplest that HTTP/1.1 has: a head that came whole, and no body or one whose length is
 //! told once, in plain digits, and that came whole, too. They are read by the same parser as hyper's,
 //! become the same [`Request`], go the same way ([`Connection::answer`]) and have the same limits.
-//! Whatever is anything else, be it another body, a header that is about the connection, another
-//! version, a request that is not complete or that cannot be read, is hyper's: it gets the connection
-//! with the bytes that were read of it, for good. So nothing is refused here, and no rule of HTTP/1 is
-//! here that has two sides.
+//! Whatever is anything else, be it another body, a header that says more of the connection than that
+//! it goes on, another version, a request that is not complete or that cannot be read, is hyper's: it
+//! gets the connection with the bytes that were read of it, for good. So nothing is refused here, and
+//! no rule of HTTP/1 is here that has two sides.
 
 use std::future::{Future as _, poll_fn};
 use std::io;
