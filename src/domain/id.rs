@@ -93,6 +93,8 @@ pub fn is_id(text: &str) -> bool {
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal) => {
+        const _: () = assert!($prefix.len() == PREFIX_LEN);
+
         $(#[$doc])*
         // Characters of ASCII, always.
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,7 +103,6 @@ macro_rules! id {
         impl $name {
             /// What such an id begins with.
             pub const PREFIX: &'static str = $prefix;
-            const _FITS: () = assert!($prefix.len() == PREFIX_LEN);
 
             /// A new id.
             ///

@@ -91,7 +91,8 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// Begins to answer a request whose body was read.
     fn start(&self, request: Request) -> Started;
 
-    /// Whether a request changes nothing, so that it may be given up when its client goes away.
+    /// Whether a request changes nothing, so that it may be given up when its client goes away. It
+    /// is then answered by the task of its connection and costs no other.
     fn changes_nothing(&self, head: &Parts) -> bool;
 
     /// Which way a request goes by its method and its target, as far as hallpass may choose.
@@ -183,11 +184,8 @@ pub fn answer_head(
     let mut written = Written::new();
     let way = |method: &str, target: &str| handler.way(method, target);
     let answered = head::with_head(head, &mut String::new(), way, |head, _| {
-        let fast = || handler.start_fast(head, peer, &mut written);
-        head.body
-            .is_none()
-            .then(fast)
-            .map(|fast| (fast, head.is_head()))
+        let start = || (handler.start_fast(head, peer, &mut written), head.is_head());
+        head.body.is_none().then(start)
     });
     let (fast, is_head) = answered.flatten()?;
     Some(match fast {

@@ -92,8 +92,8 @@ pub(super) async fn serve<H: Handler>(
             FastAnswer::Written(in_flight) => Ok(in_flight),
             FastAnswer::Answered(answer) => Err(answer),
             FastAnswer::Later(mut answer) => loop {
-                // A client that goes away gives up what it asked, unless it changes something: that has
-                // a task of its own by then.
+                // A client that goes away gives up what it asked, unless it changes something: that
+                // has a task of its own.
                 tokio::select! {
                     biased;
                     answer = &mut answer => break Err(answer),

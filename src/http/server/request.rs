@@ -19,7 +19,6 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -170,40 +169,6 @@ struct Goes {
     changes_nothing: bool,
 }
 
-/// A handler that goes on in a task of its own when it is dropped. A client that goes away drops the
-/// future of its connection, and a handler that ended between its commit and what follows the commit
-/// (telling the caches of a revocation, say) would leave the two apart. For the same reason a handler
-/// that is too slow is not ended; its statements have time limits of their own.
-struct Undropped<T: Send + 'static>(Option<(BoxFuture<'static, Response>, T)>);
-
-impl<T: Send + Unpin + 'static> Future for Undropped<T> {
-    type Output = Response;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
-        // One that panics is gone.
-        let Some((mut handler, held)) = self.0.take() else {
-            return Poll::Pending;
-        };
-        let polled = handler.as_mut().poll(cx);
-        if polled.is_pending() {
-            self.0 = Some((handler, held));
-        }
-        polled
-    }
-}
-
-impl<T: Send + 'static> Drop for Undropped<T> {
-    fn drop(&mut self) {
-        // Without a runtime nothing could go on.
-        if let (Some((handler, held)), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(async move {
-                handler.await;
-                drop(held);
-            });
-        }
-    }
-}
-
 /// The future of an answer.
 pub(super) enum Answering {
     Now(Option<Response<WatchedBody>>),
@@ -312,10 +277,20 @@ impl<H: Handler> Shared<H> {
             };
         }
 
-        let handler = Undropped(Some((answer, (permit, alive))));
-        match tokio::time::timeout_at(deadline, AssertUnwindSafe(handler).catch_unwind()).await {
+        // A task of its own: a client that goes away drops the future of its connection, and a
+        // handler that is dropped between its commit and what follows the commit (telling the
+        // caches of a revocation, say) would leave the two apart. For the same reason a handler
+        // that is too slow is not ended; its statements have time limits of their own.
+        let handler = tokio::spawn(async move {
+            let answer = answer.await;
+            drop((permit, alive));
+            answer
+        });
+        match tokio::time::timeout_at(deadline, handler).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(panicked()),
+            Ok(Err(ended)) if ended.is_panic() => Err(panicked()),
+            // The runtime is shutting down.
+            Ok(Err(_)) => Err(ServerProblem::TooSlow),
             Err(_) => Err(too_slow()),
         }
     }

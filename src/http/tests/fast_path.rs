@@ -350,14 +350,8 @@ async fn what_a_client_asked_is_given_up_with_it() {
 #[tokio::test]
 async fn what_changes_something_is_done_though_its_client_goes_away() {
     let server = Running::start(true, LIMITS).await;
-    let mut stream = server.connect().await;
-    stream
-        .write_all(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
-        .await
-        .unwrap();
-    server.mirror.begun.notified().await;
+    ask_and_leave(&server).await;
 
-    drop(stream);
     // Another connection is served and over, so this one has had its turn, too.
     server.exchange(&[SIMPLE.as_bytes()]).await;
     server.mirror.go_on.notify_one();

@@ -57,7 +57,7 @@ impl NewRow {
     /// The row of a session. `parent` is the parent of its account, whose ledger it is in, too.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when its details cannot be written as JSON, which never happens.
+    /// [`StoreError::Database`] when its details cannot be written as JSON, which never happens.
     pub fn new(session: &Session, parent: Option<&AccountId>) -> Result<Self, StoreError> {
         let Session {
             id,
@@ -121,9 +121,9 @@ impl NewRow {
     }
 }
 
-/// What stores rows in a database.
+/// A connection over which new rows are stored.
 pub(super) trait Insertion {
-    /// That database.
+    /// Its database.
     type In: Database;
 
     /// The statement that stores as many rows, and its values.

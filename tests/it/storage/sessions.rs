@@ -53,7 +53,7 @@ async fn a_session_comes_back_as_it_was_stored(db: &TestDatabase) {
     }
 }
 
-/// Of every number that one statement may have, and no other.
+/// As many as one statement may have, and no others.
 async fn many_sessions_are_stored_by_one_statement(db: &TestDatabase) {
     let (store, maker) = (db.store().await, Maker::new());
     let root = maker.account(None);
