@@ -11,6 +11,7 @@ use std::fmt;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::liveness::Tag;
 use super::time::Timestamp;
 use crate::entropy::{Entropy, NoEntropy};
 
@@ -235,6 +236,22 @@ impl RequestId {
     }
 }
 
+impl SessionId {
+    /// The id of a session that begins a family, and the tag of that family, from one draw: to ask
+    /// the machine twice would take twice as long.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn with_family(now: Timestamp, entropy: &dyn Entropy) -> Result<(Self, Tag), NoEntropy> {
+        let drawn: [u8; RANDOM_BYTES + 8] = entropy.bytes()?;
+        let mut drawn = drawn.into_iter();
+        // There are as many as are taken.
+        let mut next = |_| drawn.next().unwrap_or_default();
+        let id = with_random(Self::PREFIX, now, std::array::from_fn(&mut next));
+        Ok((Self(id), Tag::from_bytes(std::array::from_fn(next))))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +265,20 @@ mod tests {
 
         assert!(early < late);
         assert_eq!(SessionId::parse(early.as_str()), Ok(early));
+    }
+
+    #[test]
+    fn a_family_has_an_id_and_a_tag_of_one_draw_that_share_nothing() {
+        let mut drawn = [0; 18];
+        SeededEntropy::new(7).fill(&mut drawn).unwrap();
+        let at = Timestamp::from_millis(1_764_000_000_500);
+
+        let (id, tag) = SessionId::with_family(at, &SeededEntropy::new(7)).unwrap();
+
+        let bytes = id.to_bytes().unwrap();
+        assert_eq!(bytes.get(..6), 1_764_000_000_500_u64.to_be_bytes().get(2..));
+        assert_eq!(bytes.get(6..), drawn.get(..10));
+        assert_eq!(tag.to_bytes().as_slice(), drawn.get(10..).unwrap());
     }
 
     #[test]

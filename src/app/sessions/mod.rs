@@ -28,7 +28,7 @@ use crate::domain::environment::Environment;
 use crate::domain::grant::Grant;
 use crate::domain::id::{AccountId, SessionId};
 use crate::domain::limits;
-use crate::domain::liveness::{Rev, Tag};
+use crate::domain::liveness::Rev;
 use crate::domain::profile::ProfileUse;
 use crate::domain::restrictions::Manage;
 use crate::domain::session::{Origin, Session};
@@ -73,7 +73,10 @@ impl App {
             rev,
         } = draft;
         let now = self.now();
-        let id = SessionId::new(now, &*self.entropy)?;
+        let (id, family_tag) = match source {
+            Some(source) => (SessionId::new(now, &*self.entropy)?, source.family_tag),
+            None => SessionId::with_family(now, &*self.entropy)?,
+        };
         let mut tags = source.map(|source| source.tags.clone()).unwrap_or_default();
         tags.add_all(&key.tags());
         subject.add_tags(&mut tags);
@@ -83,10 +86,6 @@ impl App {
             tags.add(child.child_tag);
             tags.add(parent.parent_tag);
         }
-        let family_tag = match source {
-            Some(source) => source.family_tag,
-            None => Tag::new(&*self.entropy)?,
-        };
         tags.add(family_tag);
         let mut session = Session {
             family: source.map_or_else(|| id.clone(), |source| source.family.clone()),

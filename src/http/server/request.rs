@@ -60,22 +60,23 @@ impl<H: Handler> Connection<H> {
     pub(super) fn answer_fast(&self, head: &Head<'_>, written: &mut Written) -> FastAnswer {
         let in_flight = self.activity.begin();
         let shared = &self.shared;
-        let asked = || Asked {
-            target: head.uri(),
+        let asked = |target| Asked {
+            target,
             version: Version::HTTP_11,
             is_head: head.is_head(),
         };
         let Ok(permit) = Arc::clone(&shared.requests).try_acquire_owned() else {
             let outcome = Err(ServerProblem::Overloaded);
-            return FastAnswer::Answered(shared.finish(outcome, &asked(), in_flight));
+            return FastAnswer::Answered(shared.finish(outcome, &asked(head.uri()), in_flight));
         };
         let peer = PeerAddr(self.peer);
-        let started = if let Some(body) = head.body {
+        let (started, target) = if let Some(body) = head.body {
             let (parts, _) = head.to_request(peer).into_parts();
-            shared.start(parts, Bytes::copy_from_slice(body))
+            let target = parts.uri.clone();
+            (shared.start(parts, Bytes::copy_from_slice(body)), target)
         } else {
             let start = || shared.handler.start_fast(head, peer, written);
-            match std::panic::catch_unwind(AssertUnwindSafe(start)) {
+            let started = match std::panic::catch_unwind(AssertUnwindSafe(start)) {
                 Ok(Fast::Written) => return FastAnswer::Written(in_flight),
                 Ok(Fast::Started(Started::Answered(answer))) => Ok(ControlFlow::Break(answer)),
                 Ok(Fast::Started(Started::Goes(answer))) => Ok(ControlFlow::Continue(Goes {
@@ -83,8 +84,10 @@ impl<H: Handler> Connection<H> {
                     changes_nothing: true,
                 })),
                 Err(_) => Err(panicked()),
-            }
+            };
+            (started, head.uri())
         };
+        let asked = asked(target);
         let outcome = match started {
             Ok(ControlFlow::Break(answer)) => Ok(answer),
             Ok(ControlFlow::Continue(goes)) => {
@@ -93,11 +96,11 @@ impl<H: Handler> Connection<H> {
                     permit,
                     state: State::Goes(goes),
                 };
-                return FastAnswer::Later(self.later(rest, asked(), in_flight));
+                return FastAnswer::Later(self.later(rest, asked, in_flight));
             }
             Err(problem) => Err(problem),
         };
-        FastAnswer::Answered(shared.finish(outcome, &asked(), in_flight))
+        FastAnswer::Answered(shared.finish(outcome, &asked, in_flight))
     }
 
     fn later(
