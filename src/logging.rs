@@ -1,13 +1,22 @@
 //! Log lines: to standard error, as text for people or as JSON for machines.
 
+mod lines;
+mod text;
+
 use std::io::IsTerminal as _;
+use std::panic;
+use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+pub use lines::Tended;
+
+use crate::clock::SystemClock;
 use crate::settings::LogFormat;
+use lines::Lines;
 
 /// Why logging could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -18,18 +27,30 @@ pub enum LoggingError {
     /// The process logs already.
     #[error("logging has begun already")]
     Begun(#[source] tracing_subscriber::util::TryInitError),
+    /// There is no thread for lines that wait.
+    #[error("the log needs a thread of its own, and none can be had")]
+    Thread(#[source] std::io::Error),
 }
 
 /// Begins to log to standard error. Standard output belongs to the answers of commands, such as
-/// the first key.
+/// the first key. Lines may wait for a moment as long as what is returned is kept.
 ///
 /// # Errors
 /// [`LoggingError`].
-pub fn init(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
+pub fn init(filter: &str, format: LogFormat) -> Result<Tended, LoggingError> {
     let colours = std::io::stderr().is_terminal();
-    subscriber(filter, format, colours, std::io::stderr)?
+    let lines = Lines::to(std::io::stderr(), Arc::new(SystemClock::new()));
+    subscriber(filter, format, colours, lines.clone())?
         .try_init()
-        .map_err(LoggingError::Begun)
+        .map_err(LoggingError::Begun)?;
+    let tended = lines.tend().map_err(LoggingError::Thread)?;
+    // What led to a panic stands before it.
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        lines.send();
+        tell(panicked);
+    }));
+    Ok(tended)
 }
 
 /// Libraries that log what travels, which is secret, in their finer levels. No filter of the
@@ -54,9 +75,10 @@ where
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
-        .with_span_events(FmtSpan::NONE);
+        .with_span_events(FmtSpan::NONE)
+        .with_timer(text::Time);
     Ok(match format {
-        LogFormat::Text => Box::new(lines.with_ansi(colours).finish()),
+        LogFormat::Text => Box::new(lines.fmt_fields(text::Fields).with_ansi(colours).finish()),
         LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
     })
 }
@@ -64,7 +86,7 @@ where
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 

@@ -162,7 +162,7 @@ fn edge_of(app: &Arc<App>, settings: &Settings) -> Edge {
 
 async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     let settings = Settings::of_process(&args)?;
-    logging::init(&settings.log_filter, settings.log_format)?;
+    let _log = logging::init(&settings.log_filter, settings.log_format)?;
     let listener = TcpListener::bind(settings.listen).await.with_context(|| {
         format!(
             "cannot listen on {}: is another program there? choose one with --listen",
@@ -230,7 +230,7 @@ async fn serve(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
 
 async fn init(args: SettingsArgs, announce: Announce) -> anyhow::Result<()> {
     let settings = Settings::of_process(&args)?;
-    logging::init(&settings.log_filter, settings.log_format)?;
+    let _log = logging::init(&settings.log_filter, settings.log_format)?;
     let (app, first) = open(&settings).await?;
     if let Some(first) = first {
         announce_first(announce, &first, settings.listen, &args, &settings)?;
