@@ -1,4 +1,5 @@
-//! Where the time comes from. Only this file looks at the clocks of the machine.
+//! Where the time comes from. Only this file looks at the clocks of the machine; the `Date` of an answer and
+//! the time of a line of the log, which decide nothing, do so by themselves.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -53,7 +54,7 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the one place that reads the clock"
+        reason = "this is the one place that reads the clock for what is decided"
     )]
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now()

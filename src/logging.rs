@@ -4,7 +4,6 @@ mod lines;
 mod text;
 
 use std::io::IsTerminal as _;
-use std::panic;
 use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
@@ -40,16 +39,10 @@ pub enum LoggingError {
 pub fn init(filter: &str, format: LogFormat) -> Result<Tended, LoggingError> {
     let colours = std::io::stderr().is_terminal();
     let lines = Lines::to(std::io::stderr(), Arc::new(SystemClock::new()));
-    subscriber(filter, format, colours, lines.clone())?
-        .try_init()
-        .map_err(LoggingError::Begun)?;
+    let subscriber = subscriber(filter, format, colours, lines.clone())?;
     let tended = lines.tend().map_err(LoggingError::Thread)?;
-    // What led to a panic stands before it.
-    let tell = panic::take_hook();
-    panic::set_hook(Box::new(move |panicked| {
-        lines.send();
-        tell(panicked);
-    }));
+    subscriber.try_init().map_err(LoggingError::Begun)?;
+    lines.leave_before_panics();
     Ok(tended)
 }
 

@@ -2,10 +2,11 @@
 //!
 //! A line that is first for a while leaves at once, and one at WARN or ERROR takes all before it along at
 //! once. What waits besides leaves within [`LINGER`], when the program ends, or when a thread panics; a
-//! process that is killed takes no more with it than those lines.
+//! process that is killed takes no more with it than that.
 
 use std::fmt;
 use std::io::{self, Write};
+use std::panic;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::clock::Clock;
 /// How long a line waits for others.
 const LINGER: Duration = Duration::from_millis(LINGER_MS.unsigned_abs());
 const LINGER_MS: i64 = 50;
-/// Bytes that wait at most: as many as go into one write to a pipe that is read.
+/// So many bytes do not wait any longer: as many as a pipe has room for several times.
 const ROOM: usize = 16 * 1024;
 
 /// Where lines are put. Its clones lead to the same place.
@@ -48,24 +49,50 @@ impl fmt::Debug for Shared {
 }
 
 impl Waiting {
-    /// Whether the lines wait on.
+    /// Whether something begins to wait, for which somebody must look.
     fn add(&mut self, line: &[u8], urgent: bool, now_ms: i64) -> bool {
+        let first = self.bytes.is_empty();
         self.bytes.extend_from_slice(line);
         let quiet = |left_at_ms| now_ms - left_at_ms >= LINGER_MS;
         let wait =
             !urgent && !self.ended && self.bytes.len() < ROOM && !self.left_at_ms.is_none_or(quiet);
-        if !wait {
-            self.leave(now_ms);
+        if wait {
+            return first;
         }
-        wait
+        self.leave(now_ms);
+        !self.bytes.is_empty()
     }
 
     fn leave(&mut self, now_ms: i64) {
-        // There is nobody to whom a log that cannot be written could be told.
-        self.out.write_all(&self.bytes).ok();
-        self.out.flush().ok();
-        self.bytes.clear();
         self.left_at_ms = Some(now_ms);
+        let mut taken = 0;
+        while let Some(rest) = self.bytes.get(taken..)
+            && !rest.is_empty()
+        {
+            match self.out.write(rest) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Whoever shares standard error may have made it so.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.bytes.drain(..taken);
+                    return self.cut();
+                }
+                // There is nobody to whom a log that cannot be written could be told.
+                Ok(0) | Err(_) => break,
+                Ok(more) => taken += more,
+            }
+        }
+        self.bytes.clear();
+    }
+
+    /// Drops the newest lines for which there is no room, and no part of a line.
+    fn cut(&mut self) {
+        let ends = |byte: &u8| *byte == b'\n';
+        if self.bytes.len() > ROOM {
+            let within = self.bytes.get(..ROOM).unwrap_or_default();
+            let end = within.iter().rposition(ends);
+            let end = end.or_else(|| self.bytes.iter().position(ends));
+            self.bytes.truncate(end.map_or(0, |end| end + 1));
+        }
     }
 }
 
@@ -96,8 +123,18 @@ impl Lines {
         Ok(Tended(self.clone()))
     }
 
+    /// Lets what waits leave before a panic is told from now on: it may say what led there.
+    pub(super) fn leave_before_panics(&self) {
+        let lines = self.clone();
+        let tell = panic::take_hook();
+        panic::set_hook(Box::new(move |panicked| {
+            lines.send();
+            tell(panicked);
+        }));
+    }
+
     /// Lets what waits leave.
-    pub(super) fn send(&self) {
+    fn send(&self) {
         let mut waiting = self.waiting();
         if !waiting.bytes.is_empty() {
             waiting.leave(self.0.clock.monotonic_ms());
@@ -121,7 +158,7 @@ impl Lines {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Whoever panicked did so between two lines: none of it can.
+        // Nothing that is done under the lock panics.
         let waiting = self.0.waiting.lock();
         waiting.unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,10 +188,9 @@ impl Write for Line<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let now_ms = self.lines.0.clock.monotonic_ms();
         let mut waiting = self.lines.waiting();
-        let first = waiting.bytes.is_empty();
-        let waits = waiting.add(bytes, self.urgent, now_ms);
+        let begins = waiting.add(bytes, self.urgent, now_ms);
         drop(waiting);
-        if first && waits {
+        if begins {
             self.lines.0.begun.notify_one();
         }
         Ok(bytes.len())
@@ -240,8 +276,9 @@ mod tests {
         let start = 1_000;
 
         assert!(!lines.waiting().add(b"1\n", false, start));
+        // Somebody must look for it, and is told once.
         assert!(lines.waiting().add(b"2\n", false, start));
-        assert!(lines.waiting().add(b"3\n", false, start + LINGER_MS - 1));
+        assert!(!lines.waiting().add(b"3\n", false, start + LINGER_MS - 1));
         assert_eq!(out.writes(), ["1\n"]);
         assert!(!lines.waiting().add(b"4\n", false, start + LINGER_MS));
 
@@ -323,15 +360,82 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_leaves_when_it_is_told_to() {
+    fn what_waits_stands_before_a_panic() {
         let (out, lines) = lines_after_one();
+        let (told, tell) = (out.clone(), panic::take_hook());
+        panic::set_hook(Box::new(move |panicked| {
+            // Other tests may panic meanwhile.
+            if panicked.payload().downcast_ref() == Some(&"on purpose") {
+                told.clone().write_all(b"panicked").unwrap();
+            }
+            tell(panicked);
+        }));
+        lines.leave_before_panics();
         line(&lines).write_all(b"1\n").unwrap();
-        assert_eq!(out.writes(), ["0\n"]);
 
-        lines.send();
-        lines.send();
+        let panicked = panic::catch_unwind(|| panic!("on purpose"));
 
-        assert_eq!(out.writes(), ["0\n", "1\n"]);
+        assert!(panicked.is_err());
+        assert_eq!(out.writes(), ["0\n", "1\n", "panicked"]);
+    }
+
+    /// Takes so many bytes, and then nothing for the moment.
+    struct Full(Arc<Mutex<(usize, Vec<u8>)>>);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let (room, taken) = &mut *self.0.lock().unwrap();
+            if *room == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let (now, _) = bytes.split_at((*room).min(bytes.len()));
+            *room -= now.len();
+            taken.extend_from_slice(now);
+            Ok(now.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_not_taken_for_the_moment_is_kept_and_no_line_is_torn() {
+        let state = Arc::new(Mutex::new((5, Vec::new())));
+        let lines = Lines::to(Full(Arc::clone(&state)), clock());
+        let add = |line: &str| lines.waiting().add(line.as_bytes(), true, 0);
+
+        assert!(add("first\n"));
+        assert!(add("second\n"));
+        let long = "x".repeat(ROOM / 2) + "\n";
+        for _ in 0..4 {
+            assert!(add(&long));
+        }
+        state.lock().unwrap().0 = usize::MAX;
+        assert!(!add("last\n"));
+
+        let taken = String::from_utf8(state.lock().unwrap().1.clone()).unwrap();
+        assert_eq!(taken, format!("first\nsecond\n{long}last\n"));
+    }
+
+    #[test]
+    fn what_can_never_be_written_is_not_kept() {
+        struct Closed;
+
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let lines = Lines::to(Closed, clock());
+
+        assert!(!lines.waiting().add(b"1\n", true, 0));
+        assert!(lines.waiting().bytes.is_empty());
     }
 
     #[test]

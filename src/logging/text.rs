@@ -1,5 +1,5 @@
-//! Parts of a line of text, as the library writes them and in a fraction of its steps: every request writes
-//! one.
+//! The time of a line and the fields of a line of text, as the library writes them and in fewer steps: every
+//! request writes one.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -16,8 +16,8 @@ pub(super) struct Time;
 
 #[derive(Default)]
 struct Second {
-    /// Since 1970.
-    secs: u64,
+    /// Since 1970; nothing when its text is not known.
+    secs: Option<u64>,
     /// The date and the time, without what is less than a second.
     text: String,
 }
@@ -36,27 +36,34 @@ impl FormatTime for Time {
     clippy::disallowed_methods,
     reason = "it says when a line was written and decides nothing"
 )]
-fn now() -> Duration {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default()
+fn now() -> Option<Duration> {
+    // A clock that was never set is left to the library.
+    SystemTime::now().duration_since(UNIX_EPOCH).ok()
 }
 
 impl Second {
-    fn write(&mut self, writer: &mut Writer<'_>, now: impl Fn() -> Duration) -> fmt::Result {
+    fn write(
+        &mut self,
+        writer: &mut Writer<'_>,
+        now: impl Fn() -> Option<Duration>,
+    ) -> fmt::Result {
         const SECS_LEN: usize = "2026-01-01T00:00:00".len();
 
         let since = now();
-        if since.as_secs() == self.secs {
+        let secs = since.map(|since| since.as_secs());
+        if let Some(since) = since
+            && secs == self.secs
+        {
             writer.write_str(&self.text)?;
             return write!(writer, ".{:06}Z", since.subsec_micros());
         }
-        self.secs = 0;
+        self.secs = None;
         self.text.clear();
         library::SystemTime.format_time(&mut Writer::new(&mut self.text))?;
         writer.write_str(&self.text)?;
         // Unless the library was asked in the next one, this is the text of the second.
-        if now().as_secs() == since.as_secs() {
-            self.secs = since.as_secs();
+        if now().map(|since| since.as_secs()) == secs {
+            self.secs = secs;
             self.text.truncate(SECS_LEN);
         }
         Ok(())
@@ -112,7 +119,7 @@ impl Line<'_> {
         }
     }
 
-    /// As the library writes it, which takes out what would steer a terminal.
+    /// As the library writes it, which escapes what would steer a terminal.
     fn with_library(&mut self, record: impl FnOnce(&mut DefaultVisitor<'_>)) {
         if self.result.is_ok() {
             let mut library = DefaultVisitor::new(self.writer.by_ref(), self.is_empty);
@@ -217,39 +224,47 @@ mod tests {
         }
     }
 
+    fn written(second: &mut Second, now: impl Fn() -> Option<Duration>) -> String {
+        let mut text = String::new();
+        second.write(&mut Writer::new(&mut text), now).unwrap();
+        text
+    }
+
     #[test]
     fn the_time_is_what_the_library_says_for_all_of_a_second() {
-        let at = now();
-        let (mut first, mut later) = (String::new(), String::new());
+        let at = now().unwrap();
         let mut second = Second::default();
-        second.write(&mut Writer::new(&mut first), || at).unwrap();
-        let since = Duration::new(at.as_secs(), 70_999);
-        second
-            .write(&mut Writer::new(&mut later), || since)
-            .unwrap();
+        let first = written(&mut second, || Some(at));
+        let later = written(&mut second, || Some(Duration::new(at.as_secs(), 70_999)));
 
         assert_eq!(first.len(), "2026-01-01T00:00:00.000000Z".len());
-        let expected = first.get(..19).unwrap().to_owned() + ".000070Z";
-        assert_eq!(later, expected);
+        assert_eq!(later, first.get(..19).unwrap().to_owned() + ".000070Z");
 
         // Of the next second nothing is known.
-        let mut next = String::new();
         second.text = "another".to_owned();
-        second
-            .write(&mut Writer::new(&mut next), || at + Duration::from_secs(1))
-            .unwrap();
+        let next = written(&mut second, || Some(at + Duration::from_secs(1)));
         assert!(next.starts_with("20"), "{next}");
     }
 
     #[test]
     fn a_second_that_ends_meanwhile_is_not_kept() {
         let seconds = std::cell::Cell::new(10);
-        let tick = || Duration::from_secs(seconds.replace(seconds.get() + 1));
+        let tick = || Some(Duration::from_secs(seconds.replace(seconds.get() + 1)));
         let mut second = Second::default();
-        second
-            .write(&mut Writer::new(&mut String::new()), tick)
-            .unwrap();
+        written(&mut second, tick);
 
-        assert_eq!(second.secs, 0);
+        assert_eq!(second.secs, None);
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_is_left_to_the_library() {
+        let mut second = Second::default();
+        for _ in 0..2 {
+            let text = written(&mut second, || None);
+            assert!(text.starts_with("20") && text.ends_with('Z'), "{text}");
+            assert_eq!(text.len(), "2026-01-01T00:00:00.000000Z".len());
+        }
+        let text = written(&mut second, || Some(Duration::ZERO));
+        assert!(text.starts_with("20"), "{text}");
     }
 }
