@@ -133,7 +133,7 @@ impl Line<'_> {
 impl Visit for Line<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         // What stands there as it is. Anything else is escaped.
-        let plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'\'');
+        let plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
         if field.name() == MESSAGE {
             self.with_library(|library| library.record_str(field, value));
         } else if value.bytes().all(plain) {
@@ -200,6 +200,13 @@ mod tests {
         );
         tracing::warn!(error, "a task failed");
         tracing::info!(%hostile, text = hostile, debug = ?hostile, empty = "", quote = "it's");
+        for character in hostile
+            .chars()
+            .chain(['\0', '\t', '\r', '~', '\u{80}', '\u{a0}'])
+        {
+            let text = format!("a{character}b");
+            tracing::info!(text = text.as_str());
+        }
         tracing::info!("message {hostile}");
         tracing::info!(r#type = "t", message = "as a field");
         tracing::info!(error, bytes = &b"ab\n"[..], big = u128::MAX, "error first");
