@@ -83,10 +83,17 @@ mod tests {
 
     use super::*;
 
+    /// What was logged.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    pub(super) struct Kept(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Lines {
+    impl Kept {
+        pub(super) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl io::Write for Kept {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -98,15 +105,14 @@ mod tests {
     }
 
     fn logged(filter: &str, format: LogFormat) -> String {
-        let lines = Lines::default();
+        let lines = Kept::default();
         let writer = lines.clone();
         let subscriber = subscriber(filter, format, false, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(code = "X", "request refused");
             tracing::debug!("a detail");
         });
-        let bytes = lines.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        lines.text()
     }
 
     #[test]

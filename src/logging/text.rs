@@ -165,23 +165,9 @@ const MESSAGE: &str = "message";
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex};
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Out(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Out {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::logging::tests::Kept;
 
     /// Events of all kinds, with what comes from outside and would like to be more than a value.
     fn tell() {
@@ -215,7 +201,7 @@ mod tests {
     #[test]
     fn fields_are_written_as_the_library_writes_them() {
         for colours in [false, true] {
-            let (ours, theirs) = (Out::default(), Out::default());
+            let (ours, theirs) = (Kept::default(), Kept::default());
             let lines = || tracing_subscriber::fmt().without_time().with_ansi(colours);
             let out = ours.clone();
             let subscriber = lines().fmt_fields(Fields).with_writer(move || out.clone());
@@ -224,9 +210,8 @@ mod tests {
             let subscriber = lines().with_writer(move || out.clone());
             tracing::subscriber::with_default(subscriber.finish(), tell);
 
-            let (ours, theirs) = (ours.0.lock().unwrap(), theirs.0.lock().unwrap());
-            let (ours, theirs) = (str::from_utf8(&ours), str::from_utf8(&theirs));
-            assert!(ours.unwrap().contains("duration_ms") && ours.unwrap().contains("forged"));
+            let (ours, theirs) = (ours.text(), theirs.text());
+            assert!(ours.contains("duration_ms") && ours.contains("forged"));
             assert_eq!(ours, theirs, "colours: {colours}");
         }
     }
